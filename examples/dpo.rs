@@ -43,7 +43,7 @@ fn main() -> Result<(), collimate::Error> {
     let data = AlignData {
         prompts: data.test_prompts(300),
         held_out: data.validation.iter().map(SftExample::from).collect(),
-        train: data.train,
+        train: data.train.into(),
         validation: data.validation,
         eos: start.eos.clone(),
         judge: Some(AnswerScorer::new("the gold reward", &gold)),

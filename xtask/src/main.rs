@@ -1,5 +1,5 @@
 //! Commands of the project: `cargo xtask check` runs the same steps as `.ci/run`, `cargo xtask examples` runs the
-//! examples.
+//! examples, and `cargo xtask rows` measures commands on long files.
 
 mod examples;
 mod layers;
@@ -7,6 +7,7 @@ mod licences;
 mod links;
 mod prose;
 mod readmes;
+mod rows;
 mod steps;
 
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ enum Task {
     Check(Check),
     /// Run every example without arguments, print its seconds, and stop at the first failure
     Examples(examples::Examples),
+    /// Measure memory and speed of commands on files of up to ten million rows
+    Rows(rows::Rows),
 }
 
 #[derive(Debug, Args)]
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Check(options) => check(&options),
         Task::Examples(options) => examples::run(&options),
+        Task::Rows(options) => rows::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

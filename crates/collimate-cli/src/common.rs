@@ -1,6 +1,7 @@
 //! Shared parts of the commands: devices, errors on one line, logging.
 
 use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -211,12 +212,19 @@ pub(crate) fn json_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 
 /// Writes to standard output. A reader that has closed its end (`| head`) is not an error.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_while_read(text).map(drop).map_err(Failure::from)
+}
+
+/// Writes to standard output. Breaks if the reader has closed its end (`| head`).
+pub(crate) fn print_while_read(text: &str) -> io::Result<ControlFlow<()>> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(format!("standard output: {error}").into())
-        }
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!("standard output: {error}"),
+        )),
+        Ok(()) => Ok(ControlFlow::Continue(())),
     }
 }
 

@@ -8,7 +8,7 @@ use collimate::data::{
     Format, HhTurns, OnBadRow, ReadOptions, ReadReport, read_pairs, split_by_hash,
 };
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::common::{Failure, tell};
 use crate::runs::check_lasting;
@@ -40,15 +40,34 @@ pub(crate) fn check<'p>(paths: impl Iterator<Item = &'p PathBuf> + Clone) -> Res
     check_lasting(paths)
 }
 
-/// Reads the pairs of all files, with a report on each file.
+/// Multiplies the weight of a pair by the weight of the file at `index`. Files beyond the end of the
+/// list have weight 1.
+pub(crate) fn weigh(pair: &mut PreferencePair, weights: &[f64], index: usize) {
+    if let Some(weight) = weights.get(index).filter(|weight| **weight != 1.0) {
+        pair.weight = Some(pair.weight.unwrap_or(1.0) * weight);
+    }
+}
+
+/// Refuses a weight of a file that is not above 0.
+pub(crate) fn check_weights(weights: &[f64]) -> Result<(), Failure> {
+    let fits = |weight: &f64| *weight > 0.0 && weight.is_finite();
+    match weights.iter().find(|weight| !fits(weight)) {
+        Some(weight) => Err(format!("data_weights has {weight} but must be above 0").into()),
+        None => Ok(()),
+    }
+}
+
+/// Reads the pairs of all files, with a report on each file. `weights` are the weights of the files.
 pub(crate) fn pairs(
     paths: &[PathBuf],
+    weights: &[f64],
     options: &ReadOptions,
     reports: &mut Vec<ReadReport>,
 ) -> Result<Vec<PreferencePair>, Failure> {
     let mut rows = Vec::new();
-    for path in paths {
-        let (part, report) = read_pairs(path, options)?;
+    for (index, path) in paths.iter().enumerate() {
+        let (mut part, report) = read_pairs(path, options)?;
+        part.iter_mut().for_each(|pair| weigh(pair, weights, index));
         if part.is_empty() {
             return Err(format!("{report}: no pair is left: correct the file").into());
         }
@@ -56,6 +75,57 @@ pub(crate) fn pairs(
         reports.push(report);
     }
     Ok(rows)
+}
+
+/// Counts of the margins and weights of pairs.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Numbers {
+    pairs: usize,
+    margins: usize,
+    weights: usize,
+    /// Number of pairs of weight 0.
+    zero: usize,
+    /// Sum of the weights.
+    sum: f64,
+}
+
+impl Numbers {
+    pub(crate) fn of(pairs: &[PreferencePair]) -> Self {
+        let mut numbers = Self::default();
+        pairs.iter().for_each(|pair| numbers.add(pair));
+        numbers
+    }
+
+    pub(crate) fn add(&mut self, pair: &PreferencePair) {
+        self.pairs += 1;
+        self.margins += usize::from(pair.margin.is_some());
+        self.weights += usize::from(pair.weight.is_some());
+        self.zero += usize::from(pair.weight.is_some_and(|weight| weight as f32 == 0.0));
+        self.sum += pair.weight.unwrap_or(1.0);
+    }
+
+    /// Describes the margins and weights in sentences; empty if there are none.
+    pub(crate) fn said(&self, margins_used: bool) -> String {
+        let mut said = String::new();
+        let (margins, weights, zero) = (self.margins, self.weights, self.zero);
+        if weights > 0 {
+            let mean = self.sum / self.pairs as f64;
+            said += &format!(
+                " The loss uses the weights of {weights} training pairs (the mean weight is \
+                 {mean:.3}, and {zero} pairs of weight 0 are left out)."
+            );
+        }
+        if margins > 0 {
+            said += &match margins_used {
+                true => format!(" The loss uses the margins of {margins} training pairs."),
+                false => format!(
+                    " The margins of {margins} training pairs are not used (--use-margins uses \
+                     margins with the losses dpo, simpo and slic_hf)."
+                ),
+            };
+        }
+        said
+    }
 }
 
 /// Cuts rows into parts by the hash of the prompt: parts to measure on, then the part to learn from.

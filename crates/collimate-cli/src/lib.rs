@@ -18,6 +18,7 @@ mod runs;
 mod sampling;
 mod scorer;
 mod start;
+mod stored;
 mod templates;
 mod trl_rows;
 

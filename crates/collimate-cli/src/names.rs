@@ -89,6 +89,28 @@ pub(crate) fn tokenizer_argument(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// Gives every file of a value of `data` the weight of the value.
+fn spread(config: &mut Value, counts: &[usize]) -> Result<(), Failure> {
+    let Some(Value::Array(weights)) = config.get_mut("data_weights") else {
+        return Ok(());
+    };
+    if weights.is_empty() {
+        return Ok(());
+    }
+    if weights.len() != counts.len() {
+        return Err(usage(format!(
+            "{} weights in --data-weights for {} times --data: give one weight for each",
+            weights.len(),
+            counts.len()
+        )));
+    }
+    let each = weights.iter().zip(counts);
+    *weights = each
+        .flat_map(|(weight, count)| std::iter::repeat_n(weight.clone(), *count))
+        .collect();
+    Ok(())
+}
+
 /// Replaces names in a configuration by local folders, and folders and patterns of data by their
 /// files. `split` is the split of the training data.
 pub(crate) fn resolve(config: &mut Value, split: Option<&str>) -> Result<(), Failure> {
@@ -103,8 +125,11 @@ pub(crate) fn resolve(config: &mut Value, split: Option<&str>) -> Result<(), Fai
             continue;
         };
         let mut files = Vec::new();
+        // The number of files of each value.
+        let mut counts = Vec::new();
         for value in std::mem::take(list) {
             let Value::String(text) = &value else {
+                counts.push(1);
                 files.push(value);
                 continue;
             };
@@ -113,9 +138,13 @@ pub(crate) fn resolve(config: &mut Value, split: Option<&str>) -> Result<(), Fai
             let named = if own { Some(option) } else { split };
             let (found, folder) = files_of(Path::new(text), named)?;
             used |= !own && folder;
+            counts.push(found.len());
             files.extend(found.iter().map(|file| file.to_string_lossy().into()));
         }
         *list = files;
+        if option == "data" {
+            spread(config, &counts)?;
+        }
     }
     check_used(split, used)
 }

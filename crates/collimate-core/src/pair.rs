@@ -16,6 +16,14 @@ pub struct PreferencePair {
     /// Score of the chosen answer minus score of the rejected one, if the source gives scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score_gap: Option<f64>,
+    /// Margin by which the chosen answer should win, if the source gives one. Losses with a margin
+    /// can use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
+    /// Weight of the pair in the loss, at least 0, if the source gives one. A pair without a weight
+    /// counts like a pair of weight 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f64>,
 }
 
 impl PreferencePair {
@@ -30,10 +38,13 @@ impl PreferencePair {
             chosen: chosen.into(),
             rejected: rejected.into(),
             score_gap: None,
+            margin: None,
+            weight: None,
         }
     }
 
-    /// Returns the pair with the label turned around (label noise, self-labels).
+    /// Returns the pair with the label turned around (label noise, self-labels). Margin and weight
+    /// stay: an annotator who gives the wrong label gives a margin to that label too.
     #[must_use]
     pub fn swapped(self) -> Self {
         Self {

@@ -27,6 +27,9 @@ pub enum Purpose {
     Data,
 }
 
+/// The generator of a key's stream ([`Key::rng`]).
+pub type KeyRng = ChaCha8Rng;
+
 /// The key of a random stream: (seed, stage, step, purpose) and any number of further indices.
 ///
 /// Equal keys give equal streams on every machine; a changed part gives an unrelated stream. No
@@ -74,13 +77,20 @@ impl Key {
     }
 
     /// Returns the random stream of this key for one purpose.
-    pub fn rng(self, purpose: Purpose) -> ChaCha8Rng {
+    pub fn rng(self, purpose: Purpose) -> KeyRng {
         ChaCha8Rng::seed_from_u64(self.with(0xa5a5 + purpose as u64).state)
+    }
+
+    /// Returns a number that depends on all bits of the key and of `input`.
+    #[inline]
+    pub(crate) fn hash(self, input: u64) -> u64 {
+        mix(self.state ^ input)
     }
 }
 
 /// Mixes the bits of a number by the finaliser of SplitMix64: a bijection in which every output bit
 /// depends on all input bits.
+#[inline]
 fn mix(mut z: u64) -> u64 {
     z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -44,6 +44,21 @@ pub struct Left {
     pub reason: LeaveReason,
 }
 
+/// Verdict of a filter on one pair.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The filter keeps the pair.
+    Kept {
+        /// True if the second answer becomes `chosen`.
+        swapped: bool,
+        /// Number that the filter decided by (Δp, a margin).
+        score: f64,
+    },
+    /// The filter leaves the pair, for this reason.
+    Left(LeaveReason),
+}
+
 /// Decision of a filter: every input index is in exactly one of the two lists, in rising order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Selection {
@@ -54,6 +69,27 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Adds the verdict on the pair with this index.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_core::{LeaveReason, Selection, Verdict};
+    /// let mut selection = Selection::default();
+    /// selection.add(0, Verdict::Left(LeaveReason::Tie));
+    /// selection.add(1, Verdict::Kept { swapped: true, score: 0.4 });
+    /// assert_eq!((selection.kept[0].index, selection.left[0].index), (1, 0));
+    /// ```
+    pub fn add(&mut self, index: usize, verdict: Verdict) {
+        match verdict {
+            Verdict::Kept { swapped, score } => self.kept.push(Kept {
+                index,
+                swapped,
+                score,
+            }),
+            Verdict::Left(reason) => self.left.push(Left { index, reason }),
+        }
+    }
+
     /// Returns the number of kept pairs whose answers are swapped.
     pub fn swapped(&self) -> usize {
         self.kept.iter().filter(|kept| kept.swapped).count()

@@ -85,7 +85,8 @@ pub(crate) fn keyed_order(pairs: &[PreferencePair], key: Key, purpose: Purpose) 
     order
 }
 
-fn part(hasher: &mut blake3::Hasher, text: &str) {
+/// Adds a text to a digest.
+pub(crate) fn part(hasher: &mut blake3::Hasher, text: &str) {
     // The length is hashed first, so that ("ab", "c") and ("a", "bc") differ.
     hasher.update(&(text.len() as u64).to_le_bytes());
     hasher.update(text.as_bytes());

@@ -76,6 +76,14 @@ pub enum DataError {
         /// The missing part and a hint.
         what: String,
     },
+    /// A folder or file is not a whole token store, or a store cannot be built there.
+    #[error("{path}: {what}")]
+    Store {
+        /// The folder or file.
+        path: PathBuf,
+        /// The problem and a hint.
+        what: String,
+    },
     /// A GGUF file cannot be read, or has a tokenizer that is not known.
     #[error(transparent)]
     Gguf(collimate_gguf::GgufError),

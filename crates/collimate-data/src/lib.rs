@@ -7,7 +7,9 @@ mod folder;
 mod noise;
 mod pool;
 mod read;
+mod row_source;
 mod split;
+mod store;
 mod tokenize;
 mod unlabelled;
 mod votes;
@@ -23,12 +25,17 @@ pub use pool::{
 pub use read::{
     Answer, AnswerLists, AnswerPairs, AskedPrompt, Candidates, ChoiceFormat, ChoiceQuestion,
     DropReason, DroppedRow, ExactQuestion, Format, GradedAnswer, HhTurns, Input, LabelledExample,
-    Labels, Note, Numbering, OnBadRow, PairNumbers, Places, Prompts, Question, QuestionFormat,
-    RankedAnswers, RankedDrop, RankedOptions, RankedReport, ReadChoices, ReadOptions, ReadReport,
-    SftTurns, not_used, read_answers, read_labelled, read_labelled_pairs, read_numbered_pairs,
-    read_pairs, read_pairs_of, read_questions, read_sft, read_unlabelled,
+    Labels, Note, Numbering, OnBadRow, Places, Prompts, Question, QuestionFormat, RankedAnswers,
+    RankedDrop, RankedOptions, RankedReport, ReadChoices, ReadOptions, ReadReport, RowStream,
+    SftTurns, StreamedRow, not_used, read_answers, read_labelled, read_labelled_pairs, read_pairs,
+    read_pairs_of, read_questions, read_sft, read_unlabelled,
 };
-pub use split::{Grouped, SER_SHARES, seed_split, split_by_fraction, split_by_hash};
+pub use row_source::RowSource;
+pub use split::{Grouped, SER_SHARES, part_by_hash, seed_split, split_by_fraction, split_by_hash};
+pub use store::{
+    Begun, Lengths, RowNumbers, StoreBuilder, StoreKey, StorePlan, StoredRow, StoredRows,
+    TokenStore,
+};
 pub use tokenize::{
     AnswerEnd, ChatFallback, ChatOptions, ChatTemplate, OnRewrittenPrompt, SpecialTokenIds,
     TextStream, TextTokenizer, TokenizeReport, TokenizedExample, TokenizedPair, TokenizerOptions,

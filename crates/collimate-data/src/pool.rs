@@ -172,12 +172,7 @@ impl HiddenLabelPool {
             taken.push(SelfLabelledPair {
                 id: pair.id,
                 chosen_is_first: !swapped,
-                pair: PreferencePair {
-                    prompt: pair.prompt,
-                    chosen,
-                    rejected,
-                    score_gap: None,
-                },
+                pair: PreferencePair::new(pair.prompt, chosen, rejected),
             });
         }
         self.pairs = left;

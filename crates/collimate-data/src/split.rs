@@ -149,7 +149,7 @@ pub fn split_by_fraction<T: Grouped>(
         &groups.iter().map(|g| g.2).collect::<Vec<_>>(),
         shares,
     );
-    let part_of: HashMap<[u8; 32], usize> = groups
+    let parts_of: HashMap<[u8; 32], usize> = groups
         .iter()
         .zip(&parts)
         .map(|(group, &part)| (group.1, part))
@@ -157,7 +157,7 @@ pub fn split_by_fraction<T: Grouped>(
     Ok(distribute(
         rows,
         shares.len(),
-        digests.iter().map(|digest| part_of[digest]),
+        digests.iter().map(|digest| parts_of[digest]),
     ))
 }
 
@@ -205,17 +205,46 @@ fn fill_empty(parts: &mut [usize], sizes: &[usize], shares: &[f64]) {
 pub fn split_by_hash<T: Grouped>(rows: Vec<T>, shares: &[f64]) -> Result<Vec<Vec<T>>, DataError> {
     let ends = cumulative(shares)?;
     let digests = group_digests(&rows);
-    // Hash the digest again, because the smallest of several digests is not uniform.
-    let part = |digest: &[u8; 32]| {
-        let hash = blake3::hash(digest);
-        let mut head = [0; 8];
-        head.copy_from_slice(&hash.as_bytes()[..8]);
-        part_at(
-            &ends,
-            (u64::from_le_bytes(head) >> 11) as f64 / (1_u64 << 53) as f64,
-        )
-    };
+    let part = |digest: &[u8; 32]| part_of(digest, &ends);
     Ok(distribute(rows, shares.len(), digests.iter().map(part)))
+}
+
+/// Returns the part into which [`split_by_hash`] puts a row with a prompt, for rows that are read one by
+/// one. Rows with one prompt get the same part. A row without a prompt is judged by its own texts alone, so
+/// two such rows that share a text may get different parts.
+///
+/// # Errors
+/// As [`split_by_hash`].
+///
+/// # Examples
+/// ```
+/// use collimate_core::PreferencePair;
+/// use collimate_data::{part_by_hash, split_by_hash};
+/// let pair = PreferencePair::new("What is 2 + 2?", "4", "5");
+/// let part = part_by_hash(&pair, &[0.1, 0.9])?;
+/// assert_eq!(split_by_hash(vec![pair.clone()], &[0.1, 0.9])?[part], [pair]);
+/// # Ok::<(), collimate_data::DataError>(())
+/// ```
+pub fn part_by_hash<T: Grouped>(row: &T, shares: &[f64]) -> Result<usize, DataError> {
+    let ends = cumulative(shares)?;
+    let digest = match row.prompt().is_empty() {
+        false => prompt_hash(row.prompt()),
+        true => {
+            let texts = row.texts().into_iter().map(text_hash);
+            texts.min().unwrap_or([0; 32])
+        }
+    };
+    Ok(part_of(&digest, &ends))
+}
+
+/// Returns the part of a group. The digest is hashed again, because the smallest of several digests
+/// is not uniform.
+fn part_of(digest: &[u8; 32], ends: &[f64]) -> usize {
+    let hash = blake3::hash(digest);
+    let mut head = [0; 8];
+    head.copy_from_slice(&hash.as_bytes()[..8]);
+    let at = (u64::from_le_bytes(head) >> 11) as f64 / (1_u64 << 53) as f64;
+    part_at(ends, at)
 }
 
 /// Takes a labelled seed of `round(share · n)` pairs. The rest is for the pool.

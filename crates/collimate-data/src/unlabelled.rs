@@ -112,12 +112,7 @@ impl UnlabelledPair {
     /// takes pairs.
     pub fn shown(self) -> PreferencePair {
         let [chosen, rejected] = self.answers;
-        PreferencePair {
-            prompt: self.prompt,
-            chosen,
-            rejected,
-            score_gap: None,
-        }
+        PreferencePair::new(self.prompt, chosen, rejected)
     }
 
     fn content(&self) -> [u8; 32] {

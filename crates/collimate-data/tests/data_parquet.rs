@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use collimate_core::PreferencePair;
 use collimate_data::{
     AnswerPairs, DataError, DropReason, Format, Input, OnBadRow, ReadOptions, ReadReport,
-    read_answers, read_labelled, read_labelled_pairs, read_numbered_pairs, read_pairs, read_sft,
-    read_unlabelled,
+    read_answers, read_labelled, read_labelled_pairs, read_pairs, read_sft, read_unlabelled,
 };
 
 fn path(name: &str) -> PathBuf {
@@ -193,12 +192,15 @@ fn other_readers_take_parquet_files_as_they_are() {
     assert_eq!(lists(&table).0[2].chosen.len(), 2);
     let [lines, table] = both("margins");
     let options = ReadOptions::default();
-    let (pairs, numbers, report) = read_numbered_pairs(&table, &options).unwrap();
-    let (of_lines, expected, _) = read_numbered_pairs(&lines, &options).unwrap();
-    assert_eq!((&pairs, &numbers), (&of_lines, &expected));
-    let margins: Vec<_> = numbers.iter().map(|number| number.margin).collect();
+    let with_numbers = ReadOptions {
+        pair_numbers: true,
+        ..ReadOptions::default()
+    };
+    let (pairs, report) = read_pairs(&table, &with_numbers).unwrap();
+    assert_eq!(pairs, read_pairs(&lines, &with_numbers).unwrap().0);
+    let margins: Vec<_> = pairs.iter().map(|pair| pair.margin).collect();
     assert_eq!(margins, [Some(0.5), None, Some(2.0)]);
-    assert_eq!(numbers[2].weight, Some(3.0));
+    assert_eq!(pairs[2].weight, Some(3.0));
     assert!(report.unused.is_empty(), "{report}");
     let [lines, table] = both("completions");
     let (rows, _) = read_unlabelled(&table, &options).unwrap();

@@ -2,7 +2,7 @@
 
 use collimate_core::PreferencePair;
 use collimate_data::{
-    AnswerPairs, DropReason, Format, Input, Note, OnBadRow, PairNumbers, ReadOptions, ReadReport,
+    AnswerPairs, DropReason, Format, Input, Note, OnBadRow, ReadOptions, ReadReport,
 };
 
 fn input(rows: &str) -> Input {
@@ -139,24 +139,32 @@ fn margins_and_weights_stay_with_their_pairs() {
     let rows = r#"{"prompt": "a?", "chosen": "p", "rejected": "p", "margin": 9}
 {"prompt": "a?", "chosen": "p", "rejected": "q", "margin": 0.5, "weight": 0}
 {"prompt": "a?", "chosen": "p", "rejected": "q", "weight": null}"#;
-    let options = ReadOptions::default();
-    let (pairs, numbers, report) = input(rows).read_numbered_pairs(&options).unwrap();
-    let given = PairNumbers {
-        margin: Some(0.5),
-        weight: Some(0.0),
+    let options = ReadOptions {
+        pair_numbers: true,
+        ..ReadOptions::default()
     };
-    assert_eq!(
-        (pairs.len(), numbers),
-        (2, vec![given, PairNumbers::default()])
-    );
+    let numbers = |pairs: &[PreferencePair]| -> Vec<_> {
+        pairs
+            .iter()
+            .map(|pair| (pair.margin, pair.weight))
+            .collect()
+    };
+    let (pairs, report) = read(rows, &options);
+    assert_eq!(numbers(&pairs), [(Some(0.5), Some(0.0)), (None, None)]);
     assert!(report.unused.is_empty());
-    let (_, report) = read(rows, &options);
+    let (pairs, report) = read(rows, &ReadOptions::default());
+    assert_eq!(numbers(&pairs), [(None, None); 2]);
     assert!(report.unused.iter().eq(["margin", "weight"]), "{report}");
     let table = "prompt,chosen,rejected,margin\na?,p,q,1.5\na?,p,q,\n";
     let table = Input::from_reader("t.csv", table.as_bytes()).unwrap();
-    let (_, numbers, _) = table.read_numbered_pairs(&options).unwrap();
-    let margins: Vec<_> = numbers.iter().map(|number| number.margin).collect();
-    assert_eq!(margins, [Some(1.5), None]);
+    let (pairs, _) = table.read_pairs(&options).unwrap();
+    assert_eq!(numbers(&pairs), [(Some(1.5), None), (None, None)]);
+    let graded = r#"{"prompt": "a?", "response": "p", "helpfulness": 3, "weight": 2}
+{"prompt": "a?", "response": "q", "helpfulness": 1, "weight": 5}
+{"prompt": "b?", "response": "p", "helpfulness": 3, "weight": 7}
+{"prompt": "b?", "response": "q", "helpfulness": 1}"#;
+    let (pairs, _) = read(graded, &options);
+    assert_eq!(numbers(&pairs), [(None, Some(2.0)), (None, Some(7.0))]);
     for (field, words) in [
         (
             "\"weight\": -1",
@@ -167,7 +175,7 @@ fn margins_and_weights_stay_with_their_pairs() {
     ] {
         let row =
             format!("{{\"prompt\": \"a?\", \"chosen\": \"p\", \"rejected\": \"q\", {field}}}");
-        let error = input(&row).read_numbered_pairs(&options).unwrap_err();
+        let error = input(&row).read_pairs(&options).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
     }
 }

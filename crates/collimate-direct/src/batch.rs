@@ -88,6 +88,22 @@ pub(crate) fn pack(pairs: &[&TokenizedPair]) -> Pack {
     pack
 }
 
+/// Returns the margins of pairs, 0 for pairs without one, or `None` if no pair has a margin.
+fn margins(pairs: &[&TokenizedPair], like: &Tensor<1>) -> Option<Tensor<1>> {
+    pairs.iter().find(|pair| pair.margin.is_some())?;
+    let margins: Vec<f32> = pairs.iter().map(|p| p.margin.unwrap_or(0.0)).collect();
+    let data = TensorData::new(margins, [pairs.len()]).convert_dtype(like.dtype());
+    Some(Tensor::from_data(data, (&like.device(), like.dtype())))
+}
+
+/// Returns the weights of pairs, or `None` if every pair has weight 1.
+pub(crate) fn weights(pairs: &[&TokenizedPair], like: &Tensor<1>) -> Option<Tensor<1>> {
+    pairs.iter().find(|pair| pair.weight_or_one() != 1.0)?;
+    let weights: Vec<f32> = pairs.iter().map(|p| p.weight_or_one()).collect();
+    let data = TensorData::new(weights, [pairs.len()]).convert_dtype(like.dtype());
+    Some(Tensor::from_data(data, (&like.device(), like.dtype())))
+}
+
 /// Collects the inputs of a loss.
 pub(crate) fn gather(
     policy: [Tensor<1>; 2],
@@ -99,8 +115,12 @@ pub(crate) fn gather(
         let tokens = pairs.iter().map(|p| targets(&p.prompt, completion(p)));
         tokens.collect::<Vec<usize>>()
     };
-    let logps =
+    let margins = margins(pairs, &chosen);
+    let mut logps =
         PairLogps::new(chosen, rejected).with_tokens(count(|p| &p.chosen), count(|p| &p.rejected));
+    if let Some(margins) = margins {
+        logps = logps.with_margins(margins);
+    }
     match reference {
         Some([chosen, rejected]) => logps.with_reference(chosen, rejected),
         None => logps,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use collimate_data::DataError;
 use collimate_losses::LossError;
 use collimate_nn::PackError;
 use collimate_train::TrainError;
@@ -50,6 +51,21 @@ pub enum DirectError {
         /// Index of the pair.
         pair: usize,
     },
+    /// A pair has a margin or a weight, but the loss takes none.
+    #[error(
+        "training pair {pair} has a {what}, but {loss} takes none: remove the column, or choose another loss (dpo takes both)"
+    )]
+    Number {
+        /// Name of the loss.
+        loss: &'static str,
+        /// The number: `margin` or `weight`.
+        what: &'static str,
+        /// Index of the pair.
+        pair: usize,
+    },
+    /// The rows of a store cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// A part of an optimiser step was passed to the loss, but the step was not begun with it.
     #[error(
         "{loss} looks across the pairs of an optimiser step: call begin_step with all examples of the step before forward"

@@ -1,23 +1,29 @@
 //! Direct alignment on pairs.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use collimate_core::{Key, outcome};
-use collimate_data::TokenizedPair;
+use collimate_data::{RowNumbers, RowSource, TokenizedPair};
 use collimate_losses::{DirectLoss, ImplicitRewards};
 use collimate_nn::{CausalLm, Forward, packs};
 use collimate_train::{
     Evaluation, Forwarded, Objective, TrainError, hash_json, metric_names as names,
 };
 
-use crate::batch::{DirectLosses, columns, gather, losses_of, pack, policy_logps};
+use crate::batch::{DirectLosses, columns, gather, losses_of, pack, policy_logps, weights};
 use crate::logps::{cost, pair_logps, targets, to_device};
 use crate::step::{CurrentStep, Held, hold, losses};
-use crate::{DirectError, Reference, pairs_hash};
+use crate::{DirectError, Reference, pairs_hash, training_hash};
 
-/// A direct alignment loss on pairs, averaged over the pairs of the optimiser step.
+/// A direct alignment loss on pairs, averaged over the pairs of the optimiser step, weighted by the
+/// weight of each pair. A pair of weight 2 counts like two pairs of weight 1.
+///
+/// A pair's margin is subtracted from the difference of the implicit rewards, if the loss
+/// [takes margins](DirectLoss::takes_margins). The logged loss of a step is
+/// weighted. The other metrics are not, and neither is the evaluation of held-out pairs.
 ///
 /// A pair's prompt is processed once. Each step logs, under TRL's names, `rewards/chosen`,
 /// `rewards/rejected`, `rewards/margins`, `rewards/accuracies` (of the loss's implicit rewards; a
@@ -35,7 +41,7 @@ use crate::{DirectError, Reference, pairs_hash};
 /// TRL also logs `logits/…` and `entropy`. This crate never computes the logits as a whole.
 #[derive(Debug, Clone)]
 pub struct DirectObjective<M, L> {
-    train: Vec<TokenizedPair>,
+    train: RowSource<TokenizedPair>,
     held_out: Vec<TokenizedPair>,
     loss: L,
     reference: Reference<M>,
@@ -44,28 +50,38 @@ pub struct DirectObjective<M, L> {
 }
 
 impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
-    /// Trains on `train` and evaluates on `held_out` (which may be empty), in packs of about
-    /// `evaluation_tokens` tokens. A reference model is kept untracked.
+    /// Trains on `train`, in memory or in a store on disk, and evaluates on `held_out` (which may be
+    /// empty), in packs of about `evaluation_tokens` tokens. A reference model is kept untracked.
     ///
     /// # Errors
     /// Options of the loss out of range, a reference that is missing or belongs to other data, a
-    /// pair with a completion without tokens.
+    /// pair with a completion without tokens, a margin or a weight for a loss that takes none, a
+    /// store that cannot be read.
     pub fn new(
-        train: Vec<TokenizedPair>,
+        train: impl Into<RowSource<TokenizedPair>>,
         held_out: Vec<TokenizedPair>,
         loss: L,
         reference: Reference<M>,
         evaluation_tokens: usize,
     ) -> Result<Self, DirectError> {
+        let train = train.into();
         loss.check()?;
         reference.check(&loss, train.len(), held_out.len())?;
-        for (part, pairs) in [("training", &train), ("held-out", &held_out)] {
-            let empty = |p: &TokenizedPair| {
-                targets(&p.prompt, &p.chosen) == 0 || targets(&p.prompt, &p.rejected) == 0
-            };
-            if let Some(pair) = pairs.iter().position(empty) {
+        for pair in 0..train.len() {
+            let (lengths, numbers) = (train.lengths(pair)?, train.numbers(pair)?);
+            let least = usize::from(lengths.prompt == 0) as u32;
+            if lengths.answers.iter().any(|answer| *answer <= least) {
+                let part = "training";
                 return Err(DirectError::EmptyCompletion { part, pair });
             }
+            check_numbers(&loss, numbers, pair)?;
+        }
+        let empty = |p: &TokenizedPair| {
+            targets(&p.prompt, &p.chosen) == 0 || targets(&p.prompt, &p.rejected) == 0
+        };
+        if let Some(pair) = held_out.iter().position(empty) {
+            let part = "held-out";
+            return Err(DirectError::EmptyCompletion { part, pair });
         }
         Ok(Self {
             train,
@@ -93,8 +109,14 @@ impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
     }
 
     /// Computes the losses of a micro-batch, or of the whole step if the step has only one.
-    fn losses(&self, model: &M, examples: &[usize], key: Key) -> Result<DirectLosses, DirectError> {
-        let pairs: Vec<&TokenizedPair> = examples.iter().map(|&i| &self.train[i]).collect();
+    fn losses(
+        &self,
+        model: &M,
+        examples: &[usize],
+        pairs: &[Cow<'_, TokenizedPair>],
+        key: Key,
+    ) -> Result<DirectLosses, DirectError> {
+        let pairs: Vec<&TokenizedPair> = pairs.iter().map(AsRef::as_ref).collect();
         let held = self.held(model, examples, key)?;
         let reference = self.reference.train_logps(model, &pairs, examples);
         let reference = reference.map_err(named(examples))?;
@@ -153,7 +175,8 @@ impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
         key: Key,
     ) -> Result<HashMap<usize, Held>, DirectError> {
         let untracked = model.clone().valid();
-        let pairs: Vec<&TokenizedPair> = step.iter().map(|&i| &self.train[i]).collect();
+        let rows = self.train.rows(step)?;
+        let pairs: Vec<&TokenizedPair> = rows.iter().map(AsRef::as_ref).collect();
         let (mut policy, mut reference) = (Vec::new(), Some(Vec::new()));
         let packed = packs(
             &pairs,
@@ -177,6 +200,27 @@ impl<M: CausalLm, L: DirectLoss> DirectObjective<M, L> {
         let (reference, device) = (reference.as_deref(), model.device());
         hold(&self.loss, step, &pairs, &policy, reference, &device)
     }
+}
+
+/// Refuses a margin or a weight that the loss does not take.
+pub fn check_numbers(
+    loss: &impl DirectLoss,
+    numbers: RowNumbers,
+    pair: usize,
+) -> Result<(), DirectError> {
+    let loss_name = loss.name();
+    let refused = |what| DirectError::Number {
+        loss: loss_name,
+        what,
+        pair,
+    };
+    if numbers.margin.is_some() && !loss.takes_margins() {
+        return Err(refused("margin"));
+    }
+    if numbers.weight.is_some_and(|weight| weight != 1.0) && !loss.takes_weights() {
+        return Err(refused("weight"));
+    }
+    Ok(())
 }
 
 /// Turns the error of a batch's pair into the error of the training pair.
@@ -219,11 +263,14 @@ impl<M: CausalLm, L: DirectLoss> Objective for DirectObjective<M, L> {
     }
 
     fn tokens(&self, example: usize) -> usize {
-        cost(&self.train[example])
+        // A row that cannot be read fails when its loss is computed.
+        let lengths = self.train.lengths(example);
+        lengths.map_or(0, |lengths| lengths.total() as usize)
     }
 
     fn weight(&self, examples: &[usize]) -> f64 {
-        examples.len() as f64
+        let weight = |&example: &usize| self.train.weight(example).unwrap_or(1.0);
+        examples.iter().map(weight).sum()
     }
 
     fn begin_step(&self, _model: &M, examples: &[usize]) -> Result<(), TrainError> {
@@ -236,7 +283,7 @@ impl<M: CausalLm, L: DirectLoss> Objective for DirectObjective<M, L> {
     fn fingerprint(&self) -> String {
         hash_json(&(
             "pairs",
-            pairs_hash(&self.train),
+            self.train.fingerprint(training_hash),
             pairs_hash(&self.held_out),
             format!("{:?}", self.loss),
             self.reference.fingerprint(),
@@ -244,12 +291,18 @@ impl<M: CausalLm, L: DirectLoss> Objective for DirectObjective<M, L> {
     }
 
     fn forward(&self, model: &M, examples: &[usize], key: Key) -> Result<Forwarded, TrainError> {
-        let out = self.losses(model, examples, key)?;
+        let rows = self.train.rows(examples).map_err(DirectError::from)?;
+        let out = self.losses(model, examples, &rows, key)?;
+        let pairs: Vec<&TokenizedPair> = rows.iter().map(AsRef::as_ref).collect();
         let weight = examples.len() as f64;
         let logps = out.logps.map(host);
-        let anchor = self.anchor(examples.iter().map(|&i| &self.train[i]), &logps[0]);
+        let anchor = self.anchor(pairs.iter().copied(), &logps[0]);
+        let loss = match weights(&pairs, &out.loss) {
+            Some(weights) => out.loss * weights,
+            None => out.loss,
+        };
         Ok(Forwarded {
-            loss_sum: out.loss.sum(),
+            loss_sum: loss.sum(),
             metrics: sums(out.rewards, logps)
                 .into_iter()
                 .chain(anchor)

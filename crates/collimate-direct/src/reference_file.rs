@@ -29,6 +29,18 @@ pub fn pairs_hash(pairs: &[TokenizedPair]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
+/// Returns a hash of pairs to learn from: [`pairs_hash`], and the margins and weights if there are any.
+pub fn training_hash(pairs: &[TokenizedPair]) -> String {
+    let hash = pairs_hash(pairs);
+    let has_numbers = |pair: &TokenizedPair| pair.margin.is_some() || pair.weight.is_some();
+    if !pairs.iter().any(has_numbers) {
+        return hash;
+    }
+    let numbers = pairs.iter().map(|pair| (pair.margin, pair.weight));
+    let numbers: Vec<_> = numbers.collect();
+    collimate_train::hash_json(&(hash, numbers))
+}
+
 /// Writes log-probabilities as a safetensors file (`reference_chosen_logps`,
 /// `reference_rejected_logps`, f32). The metadata hold the hashes of the model
 /// ([`collimate_train::model_hash`]) and of the pairs. The file is written completely or not at

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use burn::tensor::Tensor;
 use collimate_core::Key;
-use collimate_data::TokenizedExample;
+use collimate_data::{Lengths, RowSource, TokenizedExample};
 use collimate_losses::token_nll;
 use collimate_nn::{CausalLm, DeviceBatch, Forward, Pack, PackError, packs, token_logps};
 use collimate_train::{Evaluation, Forwarded, Objective, TrainError, hash_json};
@@ -24,29 +24,37 @@ use crate::logps::to_device;
 /// the whole optimiser step, so the result does not depend on the micro-batches.
 #[derive(Debug, Clone)]
 pub struct SftObjective<M> {
-    train: Vec<TokenizedExample>,
+    train: RowSource<TokenizedExample>,
     held_out: Vec<TokenizedExample>,
     evaluation_tokens: usize,
     model: PhantomData<fn() -> M>,
 }
 
 impl<M: CausalLm> SftObjective<M> {
-    /// Trains on `train` and evaluates on `held_out` (which may be empty), in packs of about
-    /// `evaluation_tokens` tokens.
+    /// Trains on `train`, in memory or in a store on disk, and evaluates on `held_out` (which may be
+    /// empty), in packs of about `evaluation_tokens` tokens.
     ///
     /// # Errors
-    /// An example without a token that the model predicts.
+    /// An example without a token that the model predicts, or a store that cannot be read.
     pub fn new(
-        train: Vec<TokenizedExample>,
+        train: impl Into<RowSource<TokenizedExample>>,
         held_out: Vec<TokenizedExample>,
         evaluation_tokens: usize,
     ) -> Result<Self, TrainError> {
-        for (name, part) in [("training", &train), ("held-out", &held_out)] {
-            if let Some(index) = part.iter().position(|e| targets(e) == 0) {
-                return Err(TrainError::objective(format!(
-                    "{name} example {index} has no token to predict: drop empty completions"
-                )));
+        let train = train.into();
+        let refused = |name: &str, index: usize| {
+            TrainError::objective(format!(
+                "{name} example {index} has no token to predict: drop empty completions"
+            ))
+        };
+        for index in 0..train.len() {
+            let lengths = train.lengths(index).map_err(TrainError::objective)?;
+            if targets_of(lengths) == 0 {
+                return Err(refused("training", index));
             }
+        }
+        if let Some(index) = held_out.iter().position(|e| targets(e) == 0) {
+            return Err(refused("held-out", index));
         }
         Ok(Self {
             train,
@@ -55,6 +63,12 @@ impl<M: CausalLm> SftObjective<M> {
             model: PhantomData,
         })
     }
+}
+
+/// Returns [`targets`] of an example with these lengths.
+fn targets_of(lengths: Lengths) -> usize {
+    let [answer, _] = lengths.answers;
+    (answer as usize).saturating_sub(usize::from(lengths.prompt == 0))
 }
 
 fn targets(example: &TokenizedExample) -> usize {
@@ -98,27 +112,32 @@ impl<M: CausalLm> Objective for SftObjective<M> {
     }
 
     fn tokens(&self, example: usize) -> usize {
-        let example = &self.train[example];
-        example.prompt.len() + example.completion.len()
+        // A row that cannot be read fails when its loss is computed.
+        let lengths = self.train.lengths(example);
+        lengths.map_or(0, |lengths| lengths.total() as usize)
     }
 
     fn weight(&self, examples: &[usize]) -> f64 {
-        examples
-            .iter()
-            .map(|&i| targets(&self.train[i]) as f64)
-            .sum()
+        let weight = |&example: &usize| {
+            self.train
+                .lengths(example)
+                .map_or(1.0, |lengths| targets_of(lengths) as f64)
+        };
+        examples.iter().map(weight).sum()
     }
 
     fn fingerprint(&self) -> String {
-        hash_json(&("examples", &self.train, &self.held_out))
+        let train = self.train.fingerprint(|examples| hash_json(&examples));
+        hash_json(&("examples", train, &self.held_out))
     }
 
     fn forward(&self, model: &M, examples: &[usize], key: Key) -> Result<Forwarded, TrainError> {
-        let batch =
-            example_batch(examples.iter().map(|&i| &self.train[i]), model).map_err(|error| {
-                let example = examples[error.sequence()];
-                TrainError::objective(format!("training example {example}: {error}"))
-            })?;
+        let rows = self.train.rows(examples).map_err(TrainError::objective)?;
+        let rows = rows.iter().map(AsRef::as_ref);
+        let batch = example_batch(rows, model).map_err(|error| {
+            let example = examples[error.sequence()];
+            TrainError::objective(format!("training example {example}: {error}"))
+        })?;
         let batch = batch.of_examples(examples);
         Ok(Forwarded {
             tokens: batch.tokens(),

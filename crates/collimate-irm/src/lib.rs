@@ -7,6 +7,7 @@ mod ensemble;
 mod error;
 mod keep;
 mod likelihood;
+mod plan;
 mod reward;
 mod select;
 
@@ -20,5 +21,6 @@ pub use ensemble::ensemble;
 pub use error::IrmError;
 pub use keep::{KeepRule, keep_k};
 pub use likelihood::{rewards_with_start, unlikely_responses};
+pub use plan::KeepPlan;
 pub use reward::{ImplicitReward, Logps};
 pub use select::{random_k, top_k};

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use collimate_data::TokenizedPair;
-use collimate_direct::{DirectError, PairLogp, Reference, direct_losses, targets};
+use collimate_data::{RowNumbers, TokenizedPair};
+use collimate_direct::{DirectError, PairLogp, Reference, check_numbers, direct_losses, targets};
 use collimate_losses::{DirectLoss, ReferenceNeed};
 use collimate_nn::{CausalLm, Forward};
 
-use crate::task::check_sequences;
+use crate::task::{check_sequences, weighted};
 use crate::{LearnerError, PairOutput, Task};
 
 /// A pair that may carry the log-probabilities of the reference model.
@@ -40,7 +40,8 @@ impl From<TokenizedPair> for ReferencedPair {
 }
 
 /// Task with a direct alignment loss: the loss of
-/// [`DirectObjective`](collimate_direct::DirectObjective), averaged over the batch's pairs.
+/// [`DirectObjective`](collimate_direct::DirectObjective), averaged over the batch's pairs
+/// by their weights.
 ///
 /// If every pair of a batch carries the reference model's log-probabilities, they are used.
 /// Otherwise the [`Reference`] computes them for the whole batch. A reference model stays on its
@@ -122,6 +123,11 @@ impl<M: CausalLm, L: DirectLoss + Clone + 'static> Task<M> for DirectTask<M, L> 
         if targets(prompt, chosen) == 0 || targets(prompt, rejected) == 0 {
             return Err(LearnerError::EmptyCompletion { item: 0 });
         }
+        let numbers = RowNumbers {
+            margin: item.pair.margin,
+            weight: item.pair.weight,
+        };
+        check_numbers(&self.loss, numbers, 0)?;
         let needed = self.loss.reference_need() == ReferenceNeed::Required;
         match (&item.reference, &self.reference) {
             (Some(logp), _) if !(logp.chosen.is_finite() && logp.rejected.is_finite()) => {
@@ -145,8 +151,9 @@ impl<M: CausalLm, L: DirectLoss + Clone + 'static> Task<M> for DirectTask<M, L> 
         let pairs: Vec<&TokenizedPair> = items.iter().map(|item| &item.pair).collect();
         let reference = self.reference_logps(model, items, &pairs)?;
         let out = direct_losses(model, &pairs, &self.loss, reference.as_deref(), f)?;
+        let weights: Vec<f32> = pairs.iter().map(|pair| pair.weight_or_one()).collect();
         Ok(PairOutput {
-            loss: out.loss,
+            loss: weighted(out.loss, &weights),
             chosen_rewards: out.rewards.chosen,
             rejected_rewards: out.rewards.rejected,
         })

@@ -1,15 +1,17 @@
 //! Training of reward models in Burn's Learner.
 
+use burn::tensor::Tensor;
 use collimate_data::TokenizedPair;
-use collimate_losses::PairwiseLoss;
+use collimate_losses::{PairTerms, PairwiseLoss};
 use collimate_nn::{Backbone, Forward};
 use collimate_reward::{RewardModel, pair_batch, reward_losses};
 
-use crate::task::check_sequences;
+use crate::task::{check_sequences, weighted};
 use crate::{LearnerError, PairOutput, Task};
 
 /// Task with the pairwise loss of a reward model: the loss of
-/// [`RewardObjective`](collimate_reward::RewardObjective), averaged over the batch's pairs.
+/// [`RewardObjective`](collimate_reward::RewardObjective), averaged over the batch's pairs
+/// by their weights.
 #[derive(Debug, Clone)]
 pub struct RewardTask {
     loss: PairwiseLoss,
@@ -48,9 +50,19 @@ impl<B: Backbone> Task<RewardModel<B>> for RewardTask {
             item: source.sequence() / 2,
             source,
         })?;
-        let out = reward_losses(model, &batch, &self.loss, None, f)?;
+        let margins = items.iter().any(|pair| pair.margin.is_some());
+        let margins = margins.then(|| {
+            let margins: Vec<f32> = items.iter().map(|p| p.margin.unwrap_or(0.0)).collect();
+            Tensor::from_data(margins.as_slice(), &model.backbone.device())
+        });
+        let terms = PairTerms {
+            margins,
+            targets: None,
+        };
+        let out = reward_losses(model, &batch, &self.loss, terms, f)?;
+        let weights: Vec<f32> = items.iter().map(TokenizedPair::weight_or_one).collect();
         Ok(PairOutput {
-            loss: out.loss,
+            loss: weighted(out.loss, &weights),
             chosen_rewards: out.chosen,
             rejected_rewards: out.rejected,
         })

@@ -66,3 +66,20 @@ pub(crate) fn check_sequences<B: Backbone>(
     pack.check(model.vocab_size(), model.max_positions())
         .map_err(|source| LearnerError::Item { item: 0, source })
 }
+
+/// Multiplies the loss of each pair by the weight of the pair, so that the mean over the batch is
+/// Σ weight · loss / Σ weight. Weights that are all 0 leave nothing to learn.
+pub(crate) fn weighted(losses: Tensor<1>, weights: &[f32]) -> Tensor<1> {
+    if weights.iter().all(|weight| *weight == 1.0) {
+        return losses;
+    }
+    let sum: f32 = weights.iter().sum();
+    let scale = match sum > 0.0 {
+        true => weights.len() as f32 / sum,
+        false => 0.0,
+    };
+    let weights: Vec<f32> = weights.iter().map(|weight| weight * scale).collect();
+    let device = losses.device();
+    let dtype = losses.dtype();
+    losses * Tensor::<1>::from_data(weights.as_slice(), &device).cast(dtype)
+}

@@ -22,6 +22,6 @@ pub use error::LossError;
 pub use kto::{Kto, kto_reference_point};
 pub use logps::PairLogps;
 pub use nll::token_nll;
-pub use pairwise::PairwiseLoss;
+pub use pairwise::{PairTerms, PairwiseLoss};
 pub use reduction::{mean_over, sum};
 pub use unpaired::{ShiftNeed, UnpairedLogps, UnpairedLoss};

@@ -28,6 +28,7 @@ pub struct PairLogps {
     pub(crate) policy_rejected: Tensor<1>,
     reference: Option<(Tensor<1>, Tensor<1>)>,
     tokens: Option<(Vec<usize>, Vec<usize>)>,
+    margins: Option<Tensor<1>>,
 }
 
 impl PairLogps {
@@ -38,6 +39,7 @@ impl PairLogps {
             policy_rejected: policy_rejected_logps,
             reference: None,
             tokens: None,
+            margins: None,
         }
     }
 
@@ -64,6 +66,30 @@ impl PairLogps {
             tokens: Some((chosen, rejected)),
             ..self
         }
+    }
+
+    /// Adds a margin for each pair, `[batch]`: the amount by which the reward of the chosen answer
+    /// should exceed the reward of the rejected answer. Only losses that [take
+    /// margins](crate::DirectLoss::takes_margins) use the margins. No gradient flows into them.
+    #[must_use]
+    pub fn with_margins(self, margins: Tensor<1>) -> Self {
+        Self {
+            margins: Some(margins.detach()),
+            ..self
+        }
+    }
+
+    /// Subtracts the margin of each pair, if there are margins.
+    pub(crate) fn less_margins(
+        &self,
+        loss: &'static str,
+        rewards: Tensor<1>,
+    ) -> Result<Tensor<1>, LossError> {
+        let Some(margins) = &self.margins else {
+            return Ok(rewards);
+        };
+        same_length(loss, "margins", margins.dims()[0], self.len())?;
+        Ok(rewards - margins.clone())
     }
 
     /// Returns the policy's log-probabilities: (chosen, rejected).

@@ -77,11 +77,14 @@ impl PairwiseLoss {
     }
 }
 
-/// Further numbers of each pair.
-#[derive(Default)]
-struct Extra {
-    margins: Option<Tensor<1>>,
-    targets: Option<Tensor<1>>,
+/// Further numbers of each pair of a batch, `[batch]` each. No gradient flows into them.
+#[derive(Debug, Clone, Default)]
+pub struct PairTerms {
+    /// Margins, added to the fixed margin ([`PairwiseLoss::forward_with_margins`]).
+    pub margins: Option<Tensor<1>>,
+    /// Probabilities that the chosen answer is the better one
+    /// ([`PairwiseLoss::forward_with_targets`]).
+    pub targets: Option<Tensor<1>>,
 }
 
 fn one() -> f64 {
@@ -150,7 +153,7 @@ impl PairwiseLoss {
         chosen_rewards: Tensor<1>,
         rejected_rewards: Tensor<1>,
     ) -> Result<Tensor<1>, LossError> {
-        self.evaluate(chosen_rewards, rejected_rewards, Extra::default())
+        self.forward_with(chosen_rewards, rejected_rewards, PairTerms::default())
     }
 
     /// Computes the loss of each pair with a margin for each pair, added to the fixed margin. A
@@ -168,11 +171,11 @@ impl PairwiseLoss {
         margins: Tensor<1>,
     ) -> Result<Tensor<1>, LossError> {
         let margins = Some(margins);
-        let extra = Extra {
+        let extra = PairTerms {
             margins,
-            ..Extra::default()
+            ..PairTerms::default()
         };
-        self.evaluate(chosen_rewards, rejected_rewards, extra)
+        self.forward_with(chosen_rewards, rejected_rewards, extra)
     }
 
     /// Computes the loss of each pair whose label is a probability: a self-label, or the share of
@@ -213,18 +216,27 @@ impl PairwiseLoss {
         targets: Tensor<1>,
     ) -> Result<Tensor<1>, LossError> {
         let targets = Some(targets);
-        let extra = Extra {
+        let extra = PairTerms {
             targets,
-            ..Extra::default()
+            ..PairTerms::default()
         };
-        self.evaluate(chosen_rewards, rejected_rewards, extra)
+        self.forward_with(chosen_rewards, rejected_rewards, extra)
     }
 
-    fn evaluate(
+    /// Computes the loss of each pair with margins, probabilities as labels, both or neither.
+    ///
+    /// With both, the margin applies to both orders of the answers: t·ℓ(r_w, r_l, m) + (1 − t)·ℓ(r_l, r_w, m).
+    ///
+    /// # Shapes
+    /// As [`PairwiseLoss::forward`].
+    ///
+    /// # Errors
+    /// Returns the errors of [`PairwiseLoss::forward`].
+    pub fn forward_with(
         &self,
         chosen: Tensor<1>,
         rejected: Tensor<1>,
-        extra: Extra,
+        extra: PairTerms,
     ) -> Result<Tensor<1>, LossError> {
         self.check()?;
         let loss = "pairwise loss";
@@ -250,18 +262,24 @@ impl PairwiseLoss {
                 });
             }
         }
-        let mut gap = chosen.clone() - rejected.clone();
-        if let Some(margins) = extra.margins {
-            gap = gap - margins.detach();
-        }
-        let hard = |gap: Tensor<1>| match *self {
-            Self::Logistic { margin, .. } => activation::log_sigmoid(gap.sub_scalar(margin)).neg(),
-            Self::Hinge { margin } => activation::relu(gap.neg().add_scalar(margin)),
+        let gap = chosen.clone() - rejected.clone();
+        let dtype = gap.dtype();
+        let margins = extra.margins.map(|margins| margins.detach().cast(dtype));
+        let hard = |mut gap: Tensor<1>| {
+            if let Some(margins) = &margins {
+                gap = gap - margins.clone();
+            }
+            match *self {
+                Self::Logistic { margin, .. } => {
+                    activation::log_sigmoid(gap.sub_scalar(margin)).neg()
+                }
+                Self::Hinge { margin } => activation::relu(gap.neg().add_scalar(margin)),
+            }
         };
         let value = match extra.targets {
             None => hard(gap),
             Some(targets) => {
-                let targets = targets.detach();
+                let targets = targets.detach().cast(dtype);
                 let other = targets.clone().neg().add_scalar(1.0);
                 hard(gap.clone()) * targets + hard(gap.neg()) * other
             }

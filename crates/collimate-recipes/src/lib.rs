@@ -20,6 +20,7 @@ pub mod self_rewarding;
 pub mod ser;
 pub mod sera;
 mod sft;
+mod train_pairs;
 pub mod world;
 
 pub use adaptation::Adaptation;
@@ -28,3 +29,4 @@ pub use error::RecipeError;
 pub use judge::AnswerScorer;
 pub use own_pairs::{OwnPairs, OwnPairsPlan, own_pairs};
 pub use sft::{SftOutcome, SftPlan, fine_tune};
+pub use train_pairs::TrainPairs;

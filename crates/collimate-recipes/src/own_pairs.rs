@@ -83,12 +83,8 @@ pub fn own_pairs<M: CausalLm>(
         } else {
             // The pairs are kept as texts: the reward model may have another tokenizer.
             let text = |answer: &Completion| Completion::from(answer.text.clone());
-            pairs.push(PreferencePair {
-                prompt: prompt.clone(),
-                chosen: text(first),
-                rejected: text(second),
-                score_gap: None,
-            });
+            let pair = PreferencePair::new(prompt.clone(), text(first), text(second));
+            pairs.push(pair);
         }
     }
     if pairs.is_empty() {

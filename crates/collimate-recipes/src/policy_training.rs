@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use collimate_core::Key;
-use collimate_data::TokenizedPair;
+use collimate_data::{RowSource, TokenizedPair};
 use collimate_direct::{
     PairLogp, Reference, load_reference_logps, pair_logps_with, save_reference_logps,
 };
@@ -67,18 +67,24 @@ impl PolicyTraining<'_> {
     }
 
     /// Returns the reference that a loss needs: log-probabilities of the pairs under a model. They
-    /// are read from the run folder if an earlier start of this run has computed them.
+    /// are read from the run folder if an earlier start of this run has computed them. For pairs on
+    /// disk, which may be many, the model itself is the reference.
     pub(crate) fn reference<M: CausalLm>(
         &self,
         stage: &str,
         loss: PreferenceLoss,
         (model, hash): (&M, &str),
-        train: &[TokenizedPair],
+        train: &RowSource<TokenizedPair>,
         held_out: &[TokenizedPair],
     ) -> Result<Reference<M>, RecipeError> {
         if loss.reference_need() == ReferenceNeed::None {
             return Ok(Reference::None);
         }
+        let train = match (train, self.adaptation) {
+            (RowSource::Memory(pairs), _) => pairs,
+            (RowSource::Store(_), Adaptation::Lora(_)) => return Ok(Reference::AdaptersOff),
+            (RowSource::Store(_), Adaptation::Full) => return Ok(Reference::Model(model.clone())),
+        };
         Ok(Reference::Logps {
             train: self.stored_logps(stage, model, hash, train)?,
             held_out: match held_out.is_empty() {

@@ -1,7 +1,7 @@
 //! Pairwise losses of a batch of pairs.
 
 use burn::tensor::Tensor;
-use collimate_losses::{LossError, PairwiseLoss};
+use collimate_losses::{LossError, PairTerms, PairwiseLoss};
 use collimate_nn::{Backbone, DeviceBatch, Forward};
 
 use crate::model::RewardModel;
@@ -17,9 +17,8 @@ pub struct RewardLosses {
     pub rejected: Tensor<1>,
 }
 
-/// Computes the loss of every pair of a batch made by [`pair_batch`](crate::pair_batch). `targets`
-/// `[pairs]` are the probabilities that the chosen answer is the better one; `None` means 1 for all
-/// pairs.
+/// Computes the loss of every pair of a batch made by [`pair_batch`](crate::pair_batch), without the
+/// weights of the pairs. `terms` are margins and soft labels of the pairs.
 ///
 /// # Errors
 /// Loss options out of range.
@@ -27,7 +26,7 @@ pub fn reward_losses<B: Backbone>(
     model: &RewardModel<B>,
     batch: &DeviceBatch,
     loss: &PairwiseLoss,
-    targets: Option<Tensor<1>>,
+    terms: PairTerms,
     f: Forward,
 ) -> Result<RewardLosses, LossError> {
     let n = batch.sequences.len() / 2;
@@ -35,12 +34,7 @@ pub fn reward_losses<B: Backbone>(
     let chosen = scores.clone().narrow(1, 0, 1).reshape([n]);
     let rejected = scores.narrow(1, 1, 1).reshape([n]);
     Ok(RewardLosses {
-        loss: match targets {
-            Some(targets) => {
-                loss.forward_with_targets(chosen.clone(), rejected.clone(), targets)?
-            }
-            None => loss.forward(chosen.clone(), rejected.clone())?,
-        },
+        loss: loss.forward_with(chosen.clone(), rejected.clone(), terms)?,
         chosen: chosen.inner(),
         rejected: rejected.inner(),
     })

@@ -34,7 +34,8 @@ impl TokenNoise {
     /// use collimate_data::TokenizedPair;
     /// use collimate_reward::TokenNoise;
     /// let pair = TokenizedPair {
-    ///     prompt: vec![1; 500], chosen: vec![5; 500], rejected: vec![6; 500], truncated: false,
+    ///     prompt: vec![1; 500], chosen: vec![5; 500], rejected: vec![6; 500],
+    ///     ..TokenizedPair::default()
     /// };
     /// let noise = TokenNoise::new(0.3, [1].into(), vec![3])?;
     /// let noised = noise.apply(&pair, Key::new(0, "student"));
@@ -80,6 +81,8 @@ impl TokenNoise {
             chosen: part(&pair.chosen),
             rejected: part(&pair.rejected),
             truncated: pair.truncated,
+            margin: pair.margin,
+            weight: pair.weight,
         }
     }
 }

@@ -6,9 +6,9 @@ use std::marker::PhantomData;
 
 use burn::tensor::Tensor;
 use collimate_core::{Key, outcome};
-use collimate_data::TokenizedPair;
+use collimate_data::{RowSource, TokenizedPair};
 use collimate_eval::pairwise_accuracy;
-use collimate_losses::PairwiseLoss;
+use collimate_losses::{PairTerms, PairwiseLoss};
 use collimate_nn::{Backbone, Forward};
 use collimate_train::{
     Evaluation, Forwarded, Objective, TrainError, hash_json, metric_names as names,
@@ -20,10 +20,15 @@ use crate::noise::TokenNoise;
 use crate::pack;
 use crate::score::score_pairs;
 
-/// The pairwise loss on raw scores, averaged over the pairs of the optimiser step.
+/// The pairwise loss on raw scores, averaged over the pairs of the optimiser step, weighted by the
+/// weight of each pair. A pair of weight 2 counts like two pairs of weight 1.
+///
+/// A pair's margin is added to the margin of the loss, as TRL's `RewardTrainer` does. The logged loss of a
+/// step is weighted. The other metrics are not, and the evaluation of held-out pairs uses neither
+/// weights nor margins.
 #[derive(Debug, Clone)]
 pub struct RewardObjective<B> {
-    train: Vec<TokenizedPair>,
+    train: RowSource<TokenizedPair>,
     held_out: Vec<TokenizedPair>,
     targets: Option<Vec<f32>>,
     noise: Option<TokenNoise>,
@@ -33,25 +38,34 @@ pub struct RewardObjective<B> {
 }
 
 impl<B: Backbone> RewardObjective<B> {
-    /// Trains on `train` and evaluates on `held_out` (which may be empty), in packs of about
-    /// `evaluation_tokens` tokens.
+    /// Trains on `train`, in memory or in a store on disk, and evaluates on `held_out` (which may be
+    /// empty), in packs of about `evaluation_tokens` tokens.
     ///
     /// # Errors
-    /// Loss options out of range, or a pair with an answer that has no token.
+    /// Loss options out of range, a pair with an answer that has no token, a store that cannot be
+    /// read.
     pub fn new(
-        train: Vec<TokenizedPair>,
+        train: impl Into<RowSource<TokenizedPair>>,
         held_out: Vec<TokenizedPair>,
         loss: PairwiseLoss,
         evaluation_tokens: usize,
     ) -> Result<Self, TrainError> {
         loss.check().map_err(TrainError::objective)?;
-        for (name, part) in [("training", &train), ("held-out", &held_out)] {
-            let empty = |p: &TokenizedPair| p.chosen.is_empty() || p.rejected.is_empty();
-            if let Some(index) = part.iter().position(empty) {
-                return Err(TrainError::objective(format!(
-                    "{name} pair {index} has an answer without tokens: drop the pair"
-                )));
+        let train = train.into();
+        let refused = |name: &str, index: usize| {
+            TrainError::objective(format!(
+                "{name} pair {index} has an answer without tokens: drop the pair"
+            ))
+        };
+        for index in 0..train.len() {
+            let lengths = train.lengths(index).map_err(TrainError::objective)?;
+            if lengths.answers.contains(&0) {
+                return Err(refused("training", index));
             }
+        }
+        let empty = |p: &TokenizedPair| p.chosen.is_empty() || p.rejected.is_empty();
+        if let Some(index) = held_out.iter().position(empty) {
+            return Err(refused("held-out", index));
         }
         Ok(Self {
             train,
@@ -109,19 +123,25 @@ impl<B: Backbone> Objective for RewardObjective<B> {
     }
 
     fn tokens(&self, example: usize) -> usize {
-        let pair = &self.train[example];
-        pack::cost::<B>(pair.prompt.len(), &[pair.chosen.len(), pair.rejected.len()])
+        // A row that cannot be read fails when its loss is computed.
+        let Ok(lengths) = self.train.lengths(example) else {
+            return 0;
+        };
+        let answers = lengths.answers.map(|length| length as usize);
+        pack::cost::<B>(lengths.prompt as usize, &answers)
     }
 
     fn weight(&self, examples: &[usize]) -> f64 {
-        examples.len() as f64
+        let weight = |&example: &usize| self.train.weight(example).unwrap_or(1.0);
+        examples.iter().map(weight).sum()
     }
 
     fn fingerprint(&self) -> String {
-        let (train, held_out) = (&self.train, &self.held_out);
+        let (held_out, loss) = (&self.held_out, &self.loss);
+        let train = self.train.fingerprint(|pairs| hash_json(&pairs));
         match (&self.targets, &self.noise) {
-            (None, None) => hash_json(&("reward", train, held_out, &self.loss)),
-            (targets, noise) => hash_json(&("reward", train, held_out, &self.loss, targets, noise)),
+            (None, None) => hash_json(&("reward", train, held_out, loss)),
+            (targets, noise) => hash_json(&("reward", train, held_out, loss, targets, noise)),
         }
     }
 
@@ -131,13 +151,22 @@ impl<B: Backbone> Objective for RewardObjective<B> {
         examples: &[usize],
         key: Key,
     ) -> Result<Forwarded, TrainError> {
-        let pairs: Vec<Cow<'_, TokenizedPair>> = examples
-            .iter()
-            .map(|&index| match &self.noise {
-                Some(noise) => Cow::Owned(noise.apply(&self.train[index], key.with(index as u64))),
-                None => Cow::Borrowed(&self.train[index]),
-            })
-            .collect();
+        let mut pairs = self.train.rows(examples).map_err(TrainError::objective)?;
+        if let Some(noise) = &self.noise {
+            for (pair, &index) in pairs.iter_mut().zip(examples) {
+                *pair = Cow::Owned(noise.apply(pair, key.with(index as u64)));
+            }
+        }
+        let device = model.backbone.device();
+        let column = |values: Vec<f32>| Tensor::<1>::from_data(values.as_slice(), &device);
+        let margins = pairs.iter().any(|pair| pair.margin.is_some());
+        let margins = margins.then(|| {
+            let margins = pairs.iter().map(|pair| pair.margin.unwrap_or(0.0));
+            column(margins.collect())
+        });
+        let weights = pairs.iter().any(|pair| pair.weight_or_one() != 1.0);
+        let weights =
+            weights.then(|| column(pairs.iter().map(|pair| pair.weight_or_one()).collect()));
         let pairs = pairs.iter().map(AsRef::as_ref);
         let batch = pack::pair_batch(pairs, &model.backbone).map_err(|error| {
             let pair = examples[error.sequence() / 2];
@@ -145,11 +174,19 @@ impl<B: Backbone> Objective for RewardObjective<B> {
         })?;
         let batch = batch.of_examples(examples);
         let targets = self.targets.as_ref().map(|targets| {
-            let targets: Vec<f32> = examples.iter().map(|&index| targets[index]).collect();
-            Tensor::from_data(targets.as_slice(), &model.backbone.device())
+            let targets = examples.iter().map(|&index| targets[index]);
+            column(targets.collect())
         });
-        let out = reward_losses(model, &batch, &self.loss, targets, Forward::train(key))
+        let terms = PairTerms { margins, targets };
+        let out = reward_losses(model, &batch, &self.loss, terms, Forward::train(key))
             .map_err(TrainError::objective)?;
+        let loss = match weights {
+            Some(weights) => {
+                let dtype = out.loss.dtype();
+                out.loss * weights.cast(dtype)
+            }
+            None => out.loss,
+        };
         let values = |t: Tensor<1>| -> Vec<f64> { t.into_data().iter().collect() };
         let (chosen, rejected) = (values(out.chosen), values(out.rejected));
         let sum = |v: &[f64]| v.iter().sum::<f64>();
@@ -157,7 +194,7 @@ impl<B: Backbone> Objective for RewardObjective<B> {
         let right: f64 = pairs.map(|(c, r)| outcome(c.partial_cmp(r))).sum();
         let weight = examples.len() as f64;
         Ok(Forwarded {
-            loss_sum: out.loss.sum(),
+            loss_sum: loss.sum(),
             metrics: vec![
                 (names::REWARDS_CHOSEN, sum(&chosen), weight),
                 (names::REWARDS_REJECTED, sum(&rejected), weight),

@@ -1,12 +1,10 @@
 //! A filter that keeps self-labels with a chosen precision.
 
-use collimate_core::{Kept, LeaveReason, Left, OptionError, Selection};
+use collimate_core::{OptionError, Passes};
 use serde::{Deserialize, Serialize};
 
-use crate::counts::PairCounts;
-use crate::filter::spread_of;
-use crate::lengths::balance;
-use crate::{Decision, LearningStatus, LongerWins, MinCount, PairCalibration, StatusError};
+use crate::calibrated_plan::InMemory;
+use crate::{CalibratedPlan, Decision, LongerWins, MinCount, PairCalibration, StatusError};
 
 /// Options of the calibrated filter.
 ///
@@ -108,9 +106,9 @@ impl CalibratedConfig {
 pub struct CalibratedFilter {
     config: CalibratedConfig,
     calibration: PairCalibration,
-    min_count: usize,
-    longer_wins: Option<LongerWins>,
-    go_anyway: bool,
+    pub(crate) min_count: usize,
+    pub(crate) longer_wins: Option<LongerWins>,
+    pub(crate) go_anyway: bool,
 }
 
 impl CalibratedFilter {
@@ -171,80 +169,38 @@ impl CalibratedFilter {
     /// left. `lengths` holds the lengths of both answers of each pair, in tokens; a pair beyond the
     /// end of the list has no length.
     pub fn decide_of_lengths(&self, scores: &[(f32, f32)], lengths: &[(usize, usize)]) -> Decision {
-        let sure = |&(first, second): &(f32, f32)| {
-            let gap = (f64::from(first) - f64::from(second)).abs();
-            self.calibration.probability(gap)
-        };
-        let finite = |&(first, second): &(f32, f32)| first.is_finite() && second.is_finite();
-        let tie = |&(first, second): &(f32, f32)| first == second;
-        let threshold = self.config.threshold();
-        let mut counts = PairCounts {
-            pairs: scores.len(),
-            ..PairCounts::default()
-        };
-        let mut kept = Vec::new();
-        for (index, pair) in scores.iter().enumerate() {
-            if !finite(pair) {
-                counts.not_finite += 1;
-            } else if tie(pair) {
-                counts.ties += 1;
-            } else {
-                kept.push(Kept {
-                    index,
-                    swapped: pair.1 > pair.0,
-                    score: sure(pair),
-                });
-            }
-        }
-        // Surest first; equally sure pairs by rising index.
-        kept.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
-        counts.confident = kept.partition_point(|kept| kept.score >= threshold);
-        let passes = counts.confident >= self.min_count;
-        kept.truncate(match (passes, self.go_anyway) {
-            (true, _) => counts.confident,
-            (false, true) => self.min_count,
-            (false, false) => 0,
-        });
-        let over = match self.longer_wins {
-            Some(longer_wins) => balance(&mut kept, lengths, longer_wins),
-            None => Vec::new(),
-        };
-        let mut reasons = vec![None; scores.len()];
-        for (index, pair) in scores.iter().enumerate() {
-            reasons[index] = Some(match () {
-                () if !finite(pair) => LeaveReason::NotFinite,
-                () if tie(pair) => LeaveReason::Tie,
-                () if !passes && sure(pair) >= threshold => LeaveReason::Converged,
-                () => LeaveReason::BelowThreshold,
-            });
-        }
-        for &index in &over {
-            reasons[index] = Some(LeaveReason::LengthBalance);
-        }
-        for kept in &kept {
-            reasons[kept.index] = None;
-        }
-        kept.sort_by_key(|kept| kept.index);
-        let left = reasons.iter().enumerate();
-        let left = left.filter_map(|(index, reason)| {
-            Some(Left {
-                index,
-                reason: (*reason)?,
-            })
-        });
-        let goes = passes || (self.go_anyway && !kept.is_empty());
-        Decision {
-            status: Some(match goes {
-                true => LearningStatus::Confident,
-                false => LearningStatus::NoConfidence,
-            }),
-            selection: Selection {
-                left: left.collect(),
-                kept,
-            },
-            counts,
-            min_count: self.min_count,
-            probabilities: spread_of(|| scores.iter().filter(|pair| finite(pair)).map(sure)),
-        }
+        let pairs = InMemory { scores, lengths };
+        let Ok(mut plan) = self.plan(pairs);
+        let summary = *plan.summary();
+        let pairs = pairs.pairs();
+        summary.decision(pairs.map(|(scores, lengths)| plan.judge(scores, lengths)))
+    }
+
+    /// Plans the decision in passes over the scores and the lengths of both answers of every pair
+    /// left in the pool, in constant memory. The plan then gives the verdict on each pair. A pair
+    /// without lengths is given as equally long.
+    ///
+    /// There are two passes. A search for the surest pairs takes one more, or up to five more for
+    /// more than 65,536 pairs. There is one search if lengths must be balanced, and one if the
+    /// filter continues with too few sure pairs ([`going_anyway`](Self::going_anyway)). All numbers
+    /// equal those of [`decide_of_lengths`](Self::decide_of_lengths) to the last bit.
+    ///
+    /// # Errors
+    /// Returns the error of a pass.
+    pub fn plan<P>(&self, pairs: P) -> Result<CalibratedPlan, P::Error>
+    where
+        P: Passes<Item = ((f32, f32), (usize, usize))>,
+    {
+        CalibratedPlan::new(self, pairs)
+    }
+
+    /// Returns the probability that the label of the pair agrees with a human label.
+    pub(crate) fn sure(&self, (first, second): (f32, f32)) -> f64 {
+        let gap = (f64::from(first) - f64::from(second)).abs();
+        self.calibration.probability(gap)
+    }
+
+    pub(crate) fn threshold(&self) -> f64 {
+        self.config.threshold()
     }
 }

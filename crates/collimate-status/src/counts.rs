@@ -31,6 +31,14 @@ impl LearningStatus {
     }
 }
 
+/// Returns true if the status says that the loop should stop.
+pub(crate) fn stops(status: Option<LearningStatus>) -> bool {
+    matches!(
+        status,
+        Some(LearningStatus::Converged | LearningStatus::NoConfidence)
+    )
+}
+
 /// Number of pool pairs that meet each condition. Ties and pairs with a score that is not finite
 /// are counted separately and meet no condition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,22 +61,6 @@ pub struct PairCounts {
     pub ties: usize,
     /// Pairs with a score that is not finite.
     pub not_finite: usize,
-}
-
-impl PairCounts {
-    /// Adds the counts of two parts of a pool.
-    pub(crate) fn merge(self, other: Self) -> Self {
-        Self {
-            pairs: self.pairs + other.pairs,
-            easy: self.easy + other.easy,
-            confident_answers: self.confident_answers + other.confident_answers,
-            hard: self.hard + other.hard,
-            hard_same_side: self.hard_same_side + other.hard_same_side,
-            confident: self.confident + other.confident,
-            ties: self.ties + other.ties,
-            not_finite: self.not_finite + other.not_finite,
-        }
-    }
 }
 
 /// Returns the learning status (equation 3 of <https://arxiv.org/abs/2411.00418>).
@@ -162,22 +154,19 @@ impl Pair {
         (self.p.0 - self.p.1).abs()
     }
 
-    pub(crate) fn counts(&self) -> PairCounts {
-        let mut counts = PairCounts {
-            pairs: 1,
-            ..PairCounts::default()
-        };
+    /// Adds the pair to the counts.
+    pub(crate) fn count_in(&self, counts: &mut PairCounts) {
+        counts.pairs += 1;
         if !self.finite {
-            counts.not_finite = 1;
+            counts.not_finite += 1;
         } else if self.tie() {
-            counts.ties = 1;
+            counts.ties += 1;
         } else {
-            counts.easy = usize::from(self.easy);
-            counts.confident_answers =
+            counts.easy += usize::from(self.easy);
+            counts.confident_answers +=
                 usize::from(self.confident.0) + usize::from(self.confident.1);
-            counts.hard = usize::from(self.hard);
-            counts.hard_same_side = usize::from(self.hard && self.same_side);
+            counts.hard += usize::from(self.hard);
+            counts.hard_same_side += usize::from(self.hard && self.same_side);
         }
-        counts
     }
 }

@@ -1,17 +1,17 @@
 //! The pair filter: scores go in, a decision comes out.
 
-use collimate_core::{Kept, LeaveReason, Left, Range, Selection};
+use collimate_core::{Passes, Range, Selection};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::counts::{Pair, easy_count, hard_count};
+use crate::counts::{easy_count, hard_count, stops};
+use crate::pair_plan::Probabilities;
 use crate::{
-    Evidence, FilterConfig, LearningStatus, PairCounts, PairRule, Sides, Spread, StatusError,
+    FilterConfig, LearningStatus, PairCounts, PairPlan, PairRule, Spread, StatusError,
     identify_status,
 };
 
-/// Number of pairs per piece of parallel work. It is fixed, so that sums do not depend on the
-/// number of threads.
+/// Smallest number of pairs per piece of parallel work.
 const CHUNK: usize = 4096;
 
 /// Decision of a filter, with the numbers behind it.
@@ -32,11 +32,7 @@ pub struct Decision {
 impl Decision {
     /// Returns true if the loop should stop: the status says so, or nothing was kept.
     pub fn converged(&self) -> bool {
-        let stops = matches!(
-            self.status,
-            Some(LearningStatus::Converged | LearningStatus::NoConfidence)
-        );
-        stops || self.selection.kept.is_empty()
+        stops(self.status) || self.selection.kept.is_empty()
     }
 }
 
@@ -55,19 +51,9 @@ impl Decision {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairFilter {
-    config: FilterConfig,
+    pub(crate) config: FilterConfig,
     centre: f64,
-    min_count: usize,
-}
-
-/// Condition on each pair once the status is known.
-#[derive(Clone, Copy)]
-enum Condition {
-    Easy(Evidence),
-    Hard(Sides),
-    Either,
-    Any,
-    Nothing,
+    pub(crate) min_count: usize,
 }
 
 impl PairFilter {
@@ -97,6 +83,50 @@ impl PairFilter {
     /// second. A pair with p₁ = p₂ is left under every rule, because its order means nothing. All
     /// inequalities are strict.
     pub fn decide(&self, scores: &[(f32, f32)]) -> Decision {
+        let probabilities: Vec<(f64, f64)> = scores
+            .par_iter()
+            .with_min_len(CHUNK)
+            .map(|&scores| self.probabilities(scores))
+            .collect();
+        self.decide_probabilities(&probabilities)
+    }
+
+    /// Decides like [`PairFilter::decide`], but from probabilities instead of scores; the centre
+    /// has no effect. A pair with a probability outside [0, 1] is left as not finite.
+    pub fn decide_probabilities(&self, probabilities: &[(f64, f64)]) -> Decision {
+        let Ok(mut plan) = self.plan_probabilities(probabilities);
+        let summary = *plan.summary();
+        let pairs = probabilities.iter();
+        summary.decision(pairs.map(|&pair| plan.judge_probabilities(pair)))
+    }
+
+    /// Plans the decision in passes over the scores of both answers of every pair left in the pool,
+    /// in constant memory. The plan then gives the verdict on each pair.
+    ///
+    /// There are two passes. With `max_kept` and more than 65,536 pairs there are up to six. All
+    /// numbers equal those of [`PairFilter::decide`] to the last bit.
+    ///
+    /// # Errors
+    /// Returns the error of a pass.
+    pub fn plan<P: Passes<Item = (f32, f32)>>(&self, scores: P) -> Result<PairPlan, P::Error> {
+        let filter = self;
+        PairPlan::new(filter, Probabilities { filter, scores })
+    }
+
+    /// Plans like [`PairFilter::plan`], but from probabilities instead of scores, as
+    /// [`PairFilter::decide_probabilities`] decides.
+    ///
+    /// # Errors
+    /// Returns the error of a pass.
+    pub fn plan_probabilities<P: Passes<Item = (f64, f64)>>(
+        &self,
+        probabilities: P,
+    ) -> Result<PairPlan, P::Error> {
+        PairPlan::new(self, probabilities)
+    }
+
+    /// Returns the probabilities of both answers; NaN for a score that is not finite.
+    pub(crate) fn probabilities(&self, (first, second): (f32, f32)) -> (f64, f64) {
         let p = |score: f32| {
             if score.is_finite() {
                 crate::probability(score, self.centre)
@@ -104,44 +134,10 @@ impl PairFilter {
                 f64::NAN
             }
         };
-        self.decide_pairs(scores, |&(first, second)| (p(first), p(second)))
+        (p(first), p(second))
     }
 
-    /// Decides like [`PairFilter::decide`], but from probabilities instead of scores; the centre
-    /// has no effect. A pair with a probability outside [0, 1] is left as not finite.
-    pub fn decide_probabilities(&self, probabilities: &[(f64, f64)]) -> Decision {
-        self.decide_pairs(probabilities, |&pair| pair)
-    }
-
-    fn decide_pairs<T: Sync>(&self, inputs: &[T], p: impl Fn(&T) -> (f64, f64) + Sync) -> Decision {
-        let pairs: Vec<Pair> = inputs
-            .par_chunks(CHUNK)
-            .flat_map_iter(|chunk| {
-                chunk
-                    .iter()
-                    .map(|input| Pair::new(p(input), &self.config.thresholds))
-            })
-            .collect();
-        let counts = pairs
-            .par_chunks(CHUNK)
-            .map(|chunk| {
-                chunk
-                    .iter()
-                    .map(Pair::counts)
-                    .fold(PairCounts::default(), PairCounts::merge)
-            })
-            .reduce(PairCounts::default, PairCounts::merge);
-        let status = self.status(&counts);
-        Decision {
-            status,
-            selection: self.select(&pairs, self.condition(status)),
-            counts,
-            min_count: self.min_count,
-            probabilities: spread(&pairs),
-        }
-    }
-
-    fn status(&self, counts: &PairCounts) -> Option<LearningStatus> {
+    pub(crate) fn status(&self, counts: &PairCounts) -> Option<LearningStatus> {
         let enough = |count: usize, status| {
             if count >= self.min_count {
                 status
@@ -161,108 +157,5 @@ impl PairFilter {
             }
             PairRule::EitherPerPair | PairRule::Unfiltered => None,
         }
-    }
-
-    fn condition(&self, status: Option<LearningStatus>) -> Condition {
-        let (evidence, sides) = match self.config.rule {
-            PairRule::Status { evidence, sides } => (evidence, sides),
-            PairRule::EasyOnly { evidence } => (evidence, Sides::Any),
-            PairRule::HardOnly { sides } => (Evidence::BothAnswers, sides),
-            PairRule::EitherPerPair => return Condition::Either,
-            PairRule::Unfiltered => return Condition::Any,
-        };
-        match status {
-            Some(LearningStatus::Easy) => Condition::Easy(evidence),
-            Some(LearningStatus::Hard) => Condition::Hard(sides),
-            Some(
-                LearningStatus::Converged
-                | LearningStatus::Confident
-                | LearningStatus::NoConfidence,
-            )
-            | None => Condition::Nothing,
-        }
-    }
-
-    fn select(&self, pairs: &[Pair], condition: Condition) -> Selection {
-        let mut selection = Selection::default();
-        for (index, pair) in pairs.iter().enumerate() {
-            match reason_to_leave(pair, condition) {
-                Some(reason) => selection.left.push(Left { index, reason }),
-                None => selection.kept.push(Kept {
-                    index,
-                    swapped: pair.p.1 > pair.p.0,
-                    score: pair.delta(),
-                }),
-            }
-        }
-        if let Some(limit) = self.config.max_kept {
-            limit_to(&mut selection, limit);
-        }
-        selection
-    }
-}
-
-fn reason_to_leave(pair: &Pair, condition: Condition) -> Option<LeaveReason> {
-    if !pair.finite {
-        return Some(LeaveReason::NotFinite);
-    }
-    if pair.tie() {
-        return Some(LeaveReason::Tie);
-    }
-    let holds = match condition {
-        Condition::Nothing => return Some(LeaveReason::Converged),
-        Condition::Hard(Sides::Same) if pair.hard && !pair.same_side => {
-            return Some(LeaveReason::OppositeSides);
-        }
-        Condition::Easy(Evidence::BothAnswers) => pair.easy,
-        Condition::Easy(Evidence::AnyAnswer) => pair.confident.0 || pair.confident.1,
-        Condition::Hard(_) => pair.hard,
-        Condition::Either => pair.easy || pair.hard,
-        Condition::Any => true,
-    };
-    (!holds).then_some(LeaveReason::BelowThreshold)
-}
-
-/// Keeps the `limit` pairs with the largest Δp and drops the other kept pairs. Of pairs with equal
-/// Δp, the pair with the smaller index is kept.
-fn limit_to(selection: &mut Selection, limit: usize) {
-    if selection.kept.len() <= limit {
-        return;
-    }
-    selection
-        .kept
-        .sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
-    let over = selection.kept.split_off(limit);
-    selection.kept.sort_by_key(|kept| kept.index);
-    selection.left.extend(over.iter().map(|kept| Left {
-        index: kept.index,
-        reason: LeaveReason::OverLimit,
-    }));
-    selection.left.sort_by_key(|left| left.index);
-}
-
-/// Computes the spread in one pass in input order, in f64: the same bytes for every thread count.
-fn spread(pairs: &[Pair]) -> Spread {
-    spread_of(|| {
-        pairs
-            .iter()
-            .filter(|pair| pair.finite)
-            .flat_map(|pair| [pair.p.0, pair.p.1])
-    })
-}
-
-/// Computes mean, deviation, minimum and maximum of numbers; all are 0 if there are none.
-pub(crate) fn spread_of<I: Iterator<Item = f64>>(finite: impl Fn() -> I) -> Spread {
-    let n = finite().count();
-    if n == 0 {
-        return Spread::default();
-    }
-    let mean = finite().sum::<f64>() / n as f64;
-    let variance = finite().map(|p| (p - mean) * (p - mean)).sum::<f64>() / n as f64;
-    Spread {
-        mean,
-        sd: variance.sqrt(),
-        min: finite().fold(f64::INFINITY, f64::min),
-        max: finite().fold(f64::NEG_INFINITY, f64::max),
     }
 }

@@ -1,6 +1,5 @@
 //! Frequency with which the longer answer wins.
 
-use collimate_core::Kept;
 use serde::{Deserialize, Serialize};
 
 /// Counts of labelled pairs by whether the longer answer won. Pairs with equal lengths are in
@@ -50,45 +49,26 @@ pub fn longer_wins(lengths: &[(usize, usize)]) -> LongerWins {
     }
 }
 
-/// Removes the least sure pairs of the too frequent kind from `kept` and returns their indices.
-/// `kept` must be sorted surest first.
-pub(crate) fn balance(
-    kept: &mut Vec<Kept>,
-    lengths: &[(usize, usize)],
-    wanted: LongerWins,
-) -> Vec<usize> {
-    let longer = |kept: &Kept| {
-        let &(first, second) = lengths.get(kept.index)?;
-        let (chosen, rejected) = match kept.swapped {
-            true => (second, first),
-            false => (first, second),
-        };
-        (chosen != rejected).then_some(chosen > rejected)
+/// Returns true if the answer with the larger score is the longer one; `None` for equal lengths.
+pub(crate) fn longer_is_chosen(scores: (f32, f32), lengths: (usize, usize)) -> Option<bool> {
+    let (chosen, rejected) = match scores.1 > scores.0 {
+        true => (lengths.1, lengths.0),
+        false => lengths,
     };
-    let count = |kind: bool| {
-        kept.iter()
-            .filter(|kept| longer(kept) == Some(kind))
-            .count()
-    };
-    let (long, short) = (count(true), count(false));
+    (chosen != rejected).then_some(chosen > rejected)
+}
+
+/// Returns the kind that is too frequent among the kept pairs (true: the longer answer is chosen),
+/// and the number of pairs of this kind that may stay.
+pub(crate) fn excess(kept: LongerWins, wanted: LongerWins) -> Option<(bool, usize)> {
+    let LongerWins { longer, shorter } = kept;
     let share = wanted.share();
     // Largest number of pairs of one kind that fits the number of pairs of the other kind.
     let room = |others: usize, ratio: f64| (others as f64 * ratio + 1e-9).floor() as usize;
-    let (kind, limit) = if long as f64 * (1.0 - share) > short as f64 * share {
-        (true, room(short, share / (1.0 - share)))
+    let (kind, count, limit) = if longer as f64 * (1.0 - share) > shorter as f64 * share {
+        (true, longer, room(shorter, share / (1.0 - share)))
     } else {
-        (false, room(long, (1.0 - share) / share))
+        (false, shorter, room(longer, (1.0 - share) / share))
     };
-    let (mut seen, mut over) = (0, Vec::new());
-    kept.retain(|pair| {
-        if longer(pair) != Some(kind) {
-            return true;
-        }
-        seen += 1;
-        if seen > limit {
-            over.push(pair.index);
-        }
-        seen <= limit
-    });
-    over
+    (count > limit).then_some((kind, limit))
 }

@@ -2,8 +2,10 @@
 
 mod ask;
 mod calibrated;
+mod calibrated_plan;
 mod calibration;
 mod centre;
+mod condition;
 mod config;
 mod cost;
 mod counts;
@@ -11,9 +13,13 @@ mod error;
 mod filter;
 mod gain;
 mod lengths;
+mod pair_plan;
+mod spread;
+mod summary;
 
 pub use ask::{ask_next, disagreement};
 pub use calibrated::{CalibratedConfig, CalibratedFilter};
+pub use calibrated_plan::CalibratedPlan;
 pub use calibration::PairCalibration;
 pub use centre::{ScoreCentre, probability};
 pub use config::{Evidence, FilterConfig, MinCount, PairRule, Sides, Thresholds};
@@ -23,3 +29,5 @@ pub use error::StatusError;
 pub use filter::{Decision, PairFilter};
 pub use gain::{GainTest, gain_test};
 pub use lengths::{LongerWins, longer_wins};
+pub use pair_plan::PairPlan;
+pub use summary::PlanSummary;

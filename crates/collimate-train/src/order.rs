@@ -2,13 +2,20 @@
 
 use std::ops::Range;
 
-use collimate_core::{Key, Purpose};
+use collimate_core::{Key, Permutation, Purpose};
 use rand::RngExt;
 
 use crate::{MicroBatchOrder, TrainConfig};
 
+/// Largest number of examples whose order is a shuffled table.
+const TABLE: usize = 1 << 20;
+
 /// Returns the order of `len` examples in pass `epoch` of a stage. This permutation depends only on
 /// seed, stage, epoch and length.
+///
+/// Up to 2^20 examples are shuffled (Fisher and Yates). The order of more examples is a keyed
+/// [`Permutation`]. Training reads it without a table, so its memory does not grow with their
+/// number. Both kinds remain because published results depend on the first one.
 ///
 /// # Examples
 /// ```
@@ -20,12 +27,43 @@ use crate::{MicroBatchOrder, TrainConfig};
 /// assert_eq!(order, collimate_train::epoch_order(Key::new(1, "sft"), 0, 5));
 /// ```
 pub fn epoch_order(stage: Key, epoch: u64, len: usize) -> Vec<usize> {
-    let mut rng = stage.step(epoch).rng(Purpose::Order);
-    let mut order: Vec<usize> = (0..len).collect();
-    for last in (1..len).rev() {
-        order.swap(last, rng.random_range(0..=last as u64) as usize);
+    EpochOrder::new(stage, epoch, len).take(0..len)
+}
+
+/// The order of the examples in one pass.
+#[derive(Debug)]
+pub(crate) enum EpochOrder {
+    Table(Vec<usize>),
+    Keyed(Permutation),
+}
+
+impl EpochOrder {
+    pub(crate) fn new(stage: Key, epoch: u64, len: usize) -> Self {
+        let key = stage.step(epoch);
+        if len > TABLE {
+            return Self::Keyed(Permutation::new(key, len as u64));
+        }
+        let mut rng = key.rng(Purpose::Order);
+        let mut order: Vec<usize> = (0..len).collect();
+        for last in (1..len).rev() {
+            order.swap(last, rng.random_range(0..=last as u64) as usize);
+        }
+        Self::Table(order)
     }
-    order
+
+    /// Returns the examples at these positions of the order. Positions beyond the end are left out.
+    pub(crate) fn take(&self, range: Range<usize>) -> Vec<usize> {
+        match self {
+            Self::Table(order) => {
+                let end = range.end.min(order.len());
+                order[range.start.min(end)..end].to_vec()
+            }
+            Self::Keyed(order) => {
+                let positions = range.map(|position| order.get(position as u64));
+                positions.map_while(|at| at.map(|at| at as usize)).collect()
+            }
+        }
+    }
 }
 
 /// Cuts the examples of a step into micro-batches of at most `budget` tokens each, as `fit` does.
@@ -84,4 +122,27 @@ pub(crate) fn place(config: &TrainConfig, step: u64, examples: usize) -> (u64, R
         step / per_epoch,
         start..start.saturating_add(config.batch_size).min(examples),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_and_a_keyed_order_visit_every_example_once() {
+        for len in [0, 1, 1000, TABLE, TABLE + 1] {
+            let key = Key::new(3, "order");
+            let order = EpochOrder::new(key, 2, len);
+            assert_eq!(matches!(order, EpochOrder::Keyed(_)), len > TABLE);
+            let mut all = Vec::new();
+            for start in (0..len).step_by(7_000) {
+                all.extend(order.take(start..(start + 7_000).min(len)));
+            }
+            assert_eq!(all, epoch_order(key, 2, len));
+            assert!(len < 1000 || all != EpochOrder::new(key, 3, len).take(0..len));
+            all.sort_unstable();
+            assert!(all.into_iter().eq(0..len));
+            assert!(order.take(len..len + 5).is_empty());
+        }
+    }
 }

@@ -22,6 +22,16 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 impl Progress {
     /// Starts the display of work of `total` parts, of which `done` are already done.
     pub fn start(self, label: &str, done: u64, total: u64) -> Meter {
+        self.begin(label, done, Some(total))
+    }
+
+    /// Starts the display of work of an unknown number of parts, such as the rows of a file that is
+    /// read once.
+    pub fn start_unknown(self, label: &str) -> Meter {
+        self.begin(label, 0, None)
+    }
+
+    fn begin(self, label: &str, done: u64, total: Option<u64>) -> Meter {
         let show = match self {
             Self::Silent => Show::Nothing,
             Self::Lines(every) => Show::Lines { every, last: None },
@@ -42,13 +52,15 @@ impl Progress {
     }
 }
 
-fn bar(label: &str, done: u64, total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{prefix} {wide_bar:.cyan/dim} {pos}/{len} [{elapsed} < {eta}] {msg}",
-    )
-    .unwrap_or_else(|_| ProgressStyle::default_bar())
-    .progress_chars("━╸─");
-    ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
+fn bar(label: &str, done: u64, total: Option<u64>) -> ProgressBar {
+    let template = match total {
+        Some(_) => "{prefix} {wide_bar:.cyan/dim} {pos}/{len} [{elapsed} < {eta}] {msg}",
+        None => "{prefix} {spinner} {pos} {msg} [{elapsed}, {per_sec}]",
+    };
+    let style = ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸─");
+    ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr())
         .with_style(style)
         .with_prefix(label.to_owned())
         .with_position(done)
@@ -70,7 +82,7 @@ pub struct Meter {
     show: Show,
     label: String,
     done: u64,
-    total: u64,
+    total: Option<u64>,
     first: u64,
     started: Instant,
 }
@@ -86,7 +98,7 @@ impl Meter {
                 bar.set_message(message.to_owned());
             }
             Show::Lines { every, last } => {
-                if last.is_none_or(|last| last.elapsed() >= *every) || done == self.total {
+                if last.is_none_or(|last| last.elapsed() >= *every) || Some(done) == self.total {
                     *last = Some(Instant::now());
                     tell(&line);
                 }
@@ -106,8 +118,12 @@ impl Meter {
 
     fn line(&self, message: &str) -> String {
         let elapsed = self.started.elapsed();
-        let here = self.done.saturating_sub(self.first);
-        let left = self.total.saturating_sub(self.done);
+        let Self { label, done, .. } = self;
+        let Some(total) = self.total else {
+            return format!("{label} {done} {message} [{}]", duration(elapsed));
+        };
+        let here = done.saturating_sub(self.first);
+        let left = total.saturating_sub(*done);
         let eta = match here {
             0 => "?".to_owned(),
             _ => {
@@ -115,9 +131,6 @@ impl Meter {
                 Duration::try_from_secs_f64(seconds).map_or_else(|_| "?".to_owned(), duration)
             }
         };
-        let Self {
-            label, done, total, ..
-        } = self;
         format!(
             "{label} {done}/{total} [{} < {eta}] {message}",
             duration(elapsed)
@@ -162,5 +175,8 @@ mod tests {
         let mut meter = Progress::Silent.start("sft", 2, 10);
         meter.set(2, "loss 0.5");
         assert_eq!(meter.line("loss 0.5"), "sft 2/10 [0s < ?] loss 0.5");
+        let mut meter = Progress::Silent.start_unknown("score");
+        meter.set(7, "rows");
+        assert_eq!(meter.line("rows"), "score 7 rows [0s]");
     }
 }

@@ -8,11 +8,11 @@ use burn::tensor::Tensor;
 use collimate_core::Key;
 
 use crate::checkpoint::{BestStep, Checkpoints, Exact, State};
-use crate::order::place;
+use crate::order::{EpochOrder, place};
 use crate::stepper::{Stepper, untracked};
 use crate::{
-    Evaluation, FitContext, Objective, TrainConfig, TrainError, clip_factor, epoch_order,
-    metric_names, micro_batches,
+    Evaluation, FitContext, Objective, TrainConfig, TrainError, clip_factor, metric_names,
+    micro_batches,
 };
 
 /// A fit in progress.
@@ -24,7 +24,7 @@ pub(crate) struct Run<'a, O: Objective> {
     pub(crate) key: Key,
     pub(crate) stepper: Stepper,
     pub(crate) state: State,
-    pub(crate) order: Option<(u64, Vec<usize>)>,
+    pub(crate) order: Option<(u64, EpochOrder)>,
     pub(crate) best: Option<O::Model>,
     pub(crate) seconds_before: f64,
     pub(crate) tokens_before: u64,
@@ -37,9 +37,9 @@ impl<O: Objective> Run<'_, O> {
         let (epoch, range) = place(self.config, self.state.step, self.state.examples);
         let known = self.order.take().filter(|(of, _)| *of == epoch);
         let (_, order) = self.order.insert(
-            known.unwrap_or_else(|| (epoch, epoch_order(self.key, epoch, self.state.examples))),
+            known.unwrap_or_else(|| (epoch, EpochOrder::new(self.key, epoch, self.state.examples))),
         );
-        order[range].to_vec()
+        order.take(range)
     }
 
     /// Runs one optimiser step.

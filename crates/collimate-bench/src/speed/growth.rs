@@ -135,7 +135,7 @@ fn pairs(tokens: usize, vocab: usize, count: usize) -> Vec<TokenizedPair> {
             prompt: ids(tokens / 2),
             chosen: ids(tokens / 4),
             rejected: ids(tokens / 4),
-            truncated: false,
+            ..TokenizedPair::default()
         })
         .collect()
 }

@@ -47,7 +47,7 @@ impl From<PairRow> for TokenizedPair {
             prompt: row.prompt_ids,
             chosen: row.chosen_ids,
             rejected: row.rejected_ids,
-            truncated: false,
+            ..Self::default()
         }
     }
 }

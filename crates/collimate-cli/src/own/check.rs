@@ -41,7 +41,7 @@ pub(crate) fn check_inputs(own: &Own<'_>, given: &Given) -> Result<(), Failure> 
 }
 
 /// Returns the options that have no effect with the synthetic world.
-fn of_files(own: &Own<'_>, given: &Given) -> [(&'static str, bool); 12] {
+fn of_files(own: &Own<'_>, given: &Given) -> [(&'static str, bool); 16] {
     [
         ("judge", own.judge.is_some()),
         ("test", !own.test.is_empty()),
@@ -55,6 +55,10 @@ fn of_files(own: &Own<'_>, given: &Given) -> [(&'static str, bool); 12] {
         ("chat_template_kwargs", given.typed("chat_template_kwargs")),
         ("template_date", given.typed("template_date")),
         ("on_rewritten_prompt", given.typed("on_rewritten_prompt")),
+        ("answer_pairs", given.typed("answer_pairs")),
+        ("data_weights", given.typed("data_weights")),
+        ("token_store", given.typed("token_store")),
+        ("align.use_margins", given.typed("align.use_margins")),
     ]
 }
 

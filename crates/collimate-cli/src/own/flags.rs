@@ -49,6 +49,41 @@ pub(crate) fn reading<C>() -> Vec<Flag<C>> {
     ]
 }
 
+/// Returns the flag for the pairs that several answers with scores give.
+pub(crate) fn answer_pairs<C>() -> Flag<C> {
+    Flag::of("answer-pairs", "WHICH", &["answer_pairs"]).rare()
+}
+
+/// A configuration with a weight for each source of data.
+pub(crate) trait Weighs {
+    /// Returns the weights, to be changed.
+    fn data_weights(&mut self) -> &mut Vec<f64>;
+}
+
+/// Returns the flag for the weights of the data.
+pub(crate) fn data_weights<C: Weighs + 'static>() -> Flag<C> {
+    let help = "Weight of each --data in the loss, above 0, such as 1,0.25 [default: 1 each]";
+    let flag = Flag::change(
+        "data-weights",
+        "W,W",
+        &["data_weights"],
+        help,
+        |config: &mut C, text, _| {
+            let weights = text
+                .split(',')
+                .map(|weight| number("--data-weights", weight.trim()));
+            *config.data_weights() = weights.collect::<Result<_, _>>()?;
+            Ok(())
+        },
+    );
+    flag.rare()
+}
+
+/// Returns the flag for the folder that keeps tokens on disk.
+pub(crate) fn token_store<C>() -> Flag<C> {
+    Flag::of("token-store", "DIR", &["token_store"]).rare()
+}
+
 /// Returns the flag that trains low-rank adapters instead of all weights.
 pub(crate) fn lora<C: Adapts + 'static>(
     paths: &'static [&'static str],

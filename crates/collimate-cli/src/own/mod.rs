@@ -24,6 +24,8 @@ use crate::rendering::Rendering;
 #[derive(Debug, Clone)]
 pub(crate) struct Own<'a> {
     pub(crate) data: &'a [PathBuf],
+    /// Weights of the files in `data`, in the same order; empty if all are 1.
+    pub(crate) data_weights: &'a [f64],
     pub(crate) test: &'a [PathBuf],
     pub(crate) model: Option<&'a PathBuf>,
     pub(crate) judge: Option<&'a PathBuf>,
@@ -55,6 +57,7 @@ macro_rules! own {
     ($config:expr, $training:expr, $seed:expr) => {
         $crate::own::Own {
             data: &$config.data,
+            data_weights: &[],
             test: &[],
             model: $config.model.as_ref(),
             judge: None,

@@ -12,11 +12,10 @@ use super::prompt_column::by_other_name;
 use super::report::Note;
 use super::response_columns::{Columns, Side};
 use super::seen::Seen;
+use super::sink::Sink;
+use super::steps::{self, each_row, pair_steps};
 use super::table::Header;
-use super::{
-    Bad, DropReason, Format, Input, Places, ReadOptions, ReadReport, Sink, each_row, pairs,
-    prompts, trl,
-};
+use super::{Bad, DropReason, Format, Input, Places, ReadOptions, ReadReport, prompts, trl};
 use crate::content::answer_order;
 use crate::error::DataError;
 
@@ -83,7 +82,7 @@ impl Input {
         match format {
             Format::Candidates | Format::Messages | Format::ScoredAnswers => {
                 let mut sink = Sink::placed(self.path(), options);
-                each_row(self, format, &mut sink, row)?;
+                steps::all(each_row(self, format, &mut sink, row)?, &mut sink)?;
                 let places = sink.take_places();
                 let (candidates, report) = sink.finish(Format::Candidates);
                 Ok((candidates, places, report))
@@ -187,10 +186,11 @@ impl Input {
             Format::UltraFeedback => Format::Trl,
             format => format,
         };
-        match layout {
+        let rows = match layout {
             Format::HelpSteer => each_row(self, layout, &mut sink, helpsteer::unlabelled_row)?,
-            _ => pairs(self, layout, options, &mut sink)?,
-        }
+            _ => pair_steps(self, layout, options, &mut sink)?,
+        };
+        steps::all(rows, &mut sink)?;
         let mut places = sink.take_places();
         let (pairs, mut report) = sink.finish(format);
         let candidates = gathered(pairs, &places.kept);
@@ -247,7 +247,7 @@ const ONE: [&str; 6] = [
     "rejected",
 ];
 
-fn row(row: &Object, sink: &mut Sink<Candidates>) -> Result<(), Bad> {
+pub(super) fn row(row: &Object, sink: &mut Sink<Candidates>) -> Result<(), Bad> {
     let line = sink.line;
     let Some(columns) = Columns::of(row)? else {
         if let Some(name) = ONE.into_iter().find(|name| row.contains_key(*name)) {

@@ -3,7 +3,9 @@
 use collimate_core::{PreferencePair, Prompt};
 
 use super::fields::{Object, content, number, text};
-use super::{Bad, DropReason, PairNumbers, Sink};
+use super::numbers::PairNumbers;
+use super::sink::Sink;
+use super::{Bad, DropReason};
 
 /// Columns of a row.
 const NEEDED: [&str; 3] = ["prompt", "response", "helpfulness"];
@@ -39,7 +41,7 @@ impl GradedRows {
             self.prompt = Some(prompt);
             self.line = sink.line;
             self.labels = sink.labels.of(row)?;
-            self.numbers = sink.numbers_of(row)?;
+            self.numbers = sink.numbers;
         }
         self.answers.push(answer);
         Ok(())
@@ -53,6 +55,7 @@ impl GradedRows {
         let mut answers = std::mem::take(&mut self.answers);
         answers.sort_by(|a, b| b.0.total_cmp(&a.0));
         let now = std::mem::replace(&mut sink.line, self.line);
+        let numbers_now = std::mem::replace(&mut sink.numbers, self.numbers);
         if answers.len() < 2 {
             sink.drop_one(DropReason::NoComparison);
         }
@@ -68,8 +71,8 @@ impl GradedRows {
         }
         sink.labels
             .keep(std::mem::take(&mut self.labels), sink.out.len());
-        sink.keep_numbers(self.numbers);
         sink.place();
         sink.line = now;
+        sink.numbers = numbers_now;
     }
 }

@@ -3,7 +3,8 @@
 use collimate_core::PreferencePair;
 
 use super::fields::{Content, Object, content, number, text};
-use super::{Bad, DropReason, Sink};
+use super::sink::Sink;
+use super::{Bad, DropReason};
 
 /// Columns of the two answers and of the preference, by version.
 struct Layout {

@@ -4,7 +4,8 @@ use collimate_core::{PreferencePair, Prompt};
 use serde::{Deserialize, Serialize};
 
 use super::fields::{Object, text};
-use super::{Bad, DropReason, Sink};
+use super::sink::Sink;
+use super::{Bad, DropReason};
 
 const HUMAN: &str = "\n\nHuman:";
 const ASSISTANT: &str = "\n\nAssistant:";

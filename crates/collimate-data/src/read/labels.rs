@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::fields::Object;
 use super::report::ReadReport;
-use super::{Bad, Input, ReadOptions, Sink, pairs};
+use super::sink::Sink;
+use super::steps::{self, pair_steps};
+use super::{Bad, Input, ReadOptions};
 use crate::error::DataError;
 
 /// Values of one column that is not part of the pairs.
@@ -37,7 +39,7 @@ pub fn read_labelled_pairs(
     let format = input.format_of(options)?;
     let mut sink = Sink::new(input.path(), options);
     sink.labels.columns = columns.iter().map(|&name| name.to_owned()).collect();
-    pairs(input, format, options, &mut sink)?;
+    steps::all(pair_steps(input, format, options, &mut sink)?, &mut sink)?;
     let labels = std::mem::take(&mut sink.labels).labels(sink.out.len());
     if let Some(labels) = &labels {
         sink.seen.unused.remove(&labels.column);

@@ -4,7 +4,8 @@ use collimate_core::{Message, PreferencePair, Prompt, Role};
 use serde_json::Value;
 
 use super::fields::{Object, field, list, optional, text};
-use super::{Bad, DropReason, Sink};
+use super::sink::Sink;
+use super::{Bad, DropReason};
 
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
     sink.seen.columns(row, &["prompt", "message_tree_id"])?;

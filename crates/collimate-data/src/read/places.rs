@@ -3,7 +3,9 @@
 use collimate_core::PreferencePair;
 
 use super::report::{DropReason, ReadReport};
-use super::{Input, ReadOptions, Sink, examples, pairs};
+use super::sink::Sink;
+use super::steps::{self, example_steps, pair_steps};
+use super::{Input, ReadOptions};
 use crate::error::DataError;
 use crate::example::SftExample;
 
@@ -40,7 +42,7 @@ impl Input {
     ) -> Result<(Vec<PreferencePair>, Places, ReadReport), DataError> {
         let format = self.format_of(options)?;
         let mut sink = Sink::placed(self.path(), options);
-        pairs(self, format, options, &mut sink)?;
+        steps::all(pair_steps(self, format, options, &mut sink)?, &mut sink)?;
         let places = sink.take_places();
         let (pairs, report) = sink.finish(format);
         Ok((pairs, places, report))
@@ -57,7 +59,7 @@ impl Input {
     ) -> Result<(Vec<SftExample>, Places, ReadReport), DataError> {
         let format = self.format_of(options)?;
         let mut sink = Sink::placed(self.path(), options);
-        examples(self, format, options, &mut sink)?;
+        steps::all(example_steps(self, format, options, &mut sink)?, &mut sink)?;
         let places = sink.take_places();
         let (examples, report) = sink.finish(format);
         Ok((examples, places, report))
@@ -66,10 +68,9 @@ impl Input {
 
 impl<T> Sink<T> {
     pub(super) fn placed(path: &std::path::Path, options: &ReadOptions) -> Self {
-        Self {
-            places: Some(Places::default()),
-            ..Self::new(path, options)
-        }
+        let mut sink = Self::new(path, options);
+        sink.places = Some(Places::default());
+        sink
     }
 
     /// Records the line of everything kept since the last row.

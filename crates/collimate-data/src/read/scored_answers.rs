@@ -8,7 +8,8 @@ use super::fields::{Object, content, list, number, text};
 use super::prompt_column::by_other_name;
 use super::report::Note;
 use super::seen::Seen;
-use super::{Bad, DropReason, Sink};
+use super::sink::Sink;
+use super::{Bad, DropReason};
 
 /// Pairs that several answers with scores give.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -51,14 +51,18 @@ impl Seen {
         *self.notes.entry(note).or_insert(0) += 1;
     }
 
-    /// Records that all labels of a file name the same column.
-    pub(super) fn tell_sides(&mut self) {
+    /// Returns the decisions, with a note if all labels of the file name the same column.
+    pub(super) fn notes_with_sides(&self) -> BTreeMap<Note, usize> {
+        let mut notes = self.notes.clone();
         let note = match self.sides {
-            [first, 0] if first >= TELLING => Note::AllFirst,
-            [0, second] if second >= TELLING => Note::AllSecond,
-            _ => return,
+            [first, 0] if first >= TELLING => Some(Note::AllFirst),
+            [0, second] if second >= TELLING => Some(Note::AllSecond),
+            _ => None,
         };
-        self.notes.insert(note, self.sides[0] + self.sides[1]);
+        if let Some(note) = note {
+            notes.insert(note, self.sides[0] + self.sides[1]);
+        }
+        notes
     }
 
     /// Checks the columns of a row that are not in `read`. Columns with a text or messages are

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::fields::{Content, Object, content, list, messages};
 use super::further::spoken;
 use super::report::Note;
+use super::sink::Sink;
 use super::trl::after;
-use super::{Bad, DropReason, Sink};
+use super::{Bad, DropReason};
 use crate::example::SftExample;
 
 /// Turns of a conversation that become examples.

@@ -3,8 +3,9 @@
 use collimate_core::{PreferencePair, Prompt};
 use serde_json::Value;
 
+use super::Bad;
 use super::fields::{Object, field, list, number, text};
-use super::{Bad, Sink};
+use super::sink::Sink;
 
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
     sink.seen.columns(row, &["info", "summaries", "choice"])?;

@@ -1,6 +1,6 @@
 //! Tables of pairs: with a header that names the columns, or two columns, the first preferred.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use collimate_core::PreferencePair;
 use csv::ByteRecord;
@@ -10,7 +10,9 @@ use super::input::{Input, Layout};
 use super::records::{Records, parse};
 use super::report::Note;
 use super::response_columns::Columns;
-use super::{Bad, DropReason, Sink, trl};
+use super::sink::Sink;
+use super::steps::Step;
+use super::{Bad, DropReason, trl};
 use crate::error::DataError;
 
 /// Returns true for the name of a table, compressed or not.
@@ -223,8 +225,8 @@ fn is_column_name(given: &str) -> bool {
     NAMES.contains(&name.as_str()) || NUMBERED.iter().any(numbered) || joined
 }
 
-/// Reads the pairs of a table.
-pub(super) fn read(mut input: Input, sink: &mut Sink<PreferencePair>) -> Result<(), DataError> {
+/// Returns the steps that read the pairs of a table.
+pub(super) fn steps(mut input: Input) -> Result<Step<PreferencePair>, DataError> {
     let delimiter = match input.layout()? {
         Layout::Table(delimiter) | Layout::Answers(delimiter) => delimiter,
         Layout::Rows if input.first_row().is_ok() => {
@@ -234,58 +236,83 @@ pub(super) fn read(mut input: Input, sink: &mut Sink<PreferencePair>) -> Result<
         }
         Layout::Rows => b',',
     };
-    let path = input.path().to_owned();
-    let mut records = Records::new(input.into_lines(), delimiter);
-    // Without a header the first column is the preferred answer.
-    let mut header = Header(vec!["chosen".to_owned(), "rejected".to_owned()]);
-    while let Some((line, record)) = records.next()? {
+    let mut table = Table {
+        path: input.path().to_owned(),
+        records: Records::new(input.into_lines(), delimiter),
+        // Without a header the first column is the preferred answer.
+        header: Header(vec!["chosen".to_owned(), "rejected".to_owned()]),
+    };
+    Ok(Box::new(move |sink| table.step(sink)))
+}
+
+/// A table that is being read.
+struct Table {
+    path: PathBuf,
+    records: Records,
+    header: Header,
+}
+
+impl Table {
+    fn step(&mut self, sink: &mut Sink<PreferencePair>) -> Result<bool, DataError> {
+        let Some((line, record)) = self.records.next()? else {
+            let path = self.path.clone();
+            return match sink.rows {
+                0 => Err(DataError::Empty { path }),
+                _ => Ok(false),
+            };
+        };
         sink.rows += 1;
         sink.line = line;
         let record = match record {
             Ok(record) => record,
             Err(bad) => {
                 sink.bad(line, bad)?;
-                continue;
+                return Ok(true);
             }
         };
-        if records.columns == 0 {
-            let names = Header::of(&record);
-            let wrong = |what: String| DataError::Row {
-                path: path.clone(),
-                line,
-                what,
-            };
-            records.columns = 2;
-            if names.names_answers() {
-                if let Some(name) = names.twice() {
-                    return Err(wrong(format!(
-                        "two columns are called `{name}`: rename one of them"
-                    )));
-                }
-                records.columns = names.len();
-                records.spaced = record.iter().skip(1).all(|field| field.starts_with(b" "));
-                header = names;
+        if self.records.columns == 0 {
+            self.records.columns = 2;
+            if self.is_header(&record, line)? {
                 sink.drop_one(DropReason::Header);
-                continue;
-            }
-            if names.looks_like_one() {
-                return Err(wrong(format!(
-                    "the first row looks like a header with other names ({}): name the columns \
-                     `chosen` and `rejected`, and `prompt` if there is a prompt",
-                    names.shown()
-                )));
+                return Ok(true);
             }
             sink.seen.tell(Note::FirstColumnPreferred);
         }
-        let taken = pair(&header, &record, sink);
+        let taken = pair(&self.header, &record, sink);
         sink.place();
         if let Err(bad) = taken {
             sink.bad(line, bad)?;
         }
+        Ok(true)
     }
-    match sink.rows {
-        0 => Err(DataError::Empty { path }),
-        _ => Ok(()),
+
+    /// Returns true if the first record names the columns, and takes the names.
+    fn is_header(&mut self, record: &ByteRecord, line: usize) -> Result<bool, DataError> {
+        let wrong = |what: String| DataError::Row {
+            path: self.path.clone(),
+            line,
+            what,
+        };
+        let names = Header::of(record);
+        if names.names_answers() {
+            if let Some(name) = names.twice() {
+                return Err(wrong(format!(
+                    "two columns are called `{name}`: rename one of them"
+                )));
+            }
+            self.records.columns = names.len();
+            self.records.spaced = record.iter().skip(1).all(|field| field.starts_with(b" "));
+            self.header = names;
+            return Ok(true);
+        }
+        if names.looks_like_one() {
+            return Err(wrong(format!(
+                "the first row looks like a header with other names ({}): name the columns \
+                 `chosen` and `rejected`, and `prompt` if there is a prompt",
+                names.shown()
+            )));
+        }
+        Ok(false)
     }
 }
 
@@ -304,10 +331,9 @@ fn pair(header: &Header, record: &ByteRecord, sink: &mut Sink<PreferencePair>) -
     }
     let row = header.row(record)?;
     let labels = sink.labels.of(&row)?;
-    let numbers = sink.numbers_of(&row)?;
+    sink.read_numbers(&row)?;
     let compared = trl::table_row(&row, &mut sink.seen)?;
     trl::push(compared, None, sink);
     sink.labels.keep(labels, sink.out.len());
-    sink.keep_numbers(numbers);
     Ok(())
 }

@@ -7,7 +7,8 @@ use super::further::spoken;
 use super::prompt_column::{by_other_name, check_held};
 use super::report::Note;
 use super::seen::Seen;
-use super::{Bad, DropReason, Sink};
+use super::sink::Sink;
+use super::{Bad, DropReason};
 
 /// A comparison before it is checked, or the reason why a row has none.
 pub(super) type Compared = Result<(Prompt, String, String), DropReason>;

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::fields::{Object, number};
 use super::report::Note;
-use super::{Bad, DropReason, Sink, trl};
+use super::sink::Sink;
+use super::{Bad, DropReason, trl};
 
 pub(super) fn row(row: &Object, sink: &mut Sink<PreferencePair>) -> Result<(), Bad> {
     sink.seen.columns(row, &trl::COLUMNS)?;

@@ -50,7 +50,7 @@ pub(super) struct Cut {
 }
 
 /// Ids of a pair. Both completions continue the same prompt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TokenizedPair {
     /// The prompt with BOS. Empty if there is neither prompt nor BOS.
     pub prompt: Vec<u32>,
@@ -60,6 +60,19 @@ pub struct TokenizedPair {
     pub rejected: Vec<u32>,
     /// If true, something was cut.
     pub truncated: bool,
+    /// Margin by which the chosen answer should win, if the data give one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f32>,
+    /// Weight of the pair in the loss, at least 0, if the data give one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f32>,
+}
+
+impl TokenizedPair {
+    /// Returns the weight of the pair in the loss, 1 if the data give none.
+    pub fn weight_or_one(&self) -> f32 {
+        self.weight.unwrap_or(1.0)
+    }
 }
 
 /// Ids of an example of supervised fine-tuning.
@@ -128,6 +141,8 @@ impl TextTokenizer {
             chosen,
             rejected,
             truncated: cut.tokens > 0,
+            margin: pair.margin.map(|margin| margin as f32),
+            weight: pair.weight.map(|weight| weight as f32),
         };
         Ok((pair, cut))
     }

@@ -6,6 +6,7 @@ mod batch;
 mod border;
 mod encode;
 mod files;
+mod fingerprint;
 mod folder;
 mod folder_tokens;
 mod length;

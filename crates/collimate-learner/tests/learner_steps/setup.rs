@@ -55,7 +55,7 @@ pub(crate) fn pairs(count: usize, seed: u64) -> Vec<TokenizedPair> {
             prompt: [vec![1], draw(i % 4)].concat(),
             chosen: [draw(i % 3), vec![3, 2]].concat(),
             rejected: [draw((i + 1) % 5), vec![4, 2]].concat(),
-            truncated: false,
+            ..TokenizedPair::default()
         })
         .collect()
 }

@@ -50,7 +50,30 @@ pub(super) fn prepare_weights(
     if index.exists() {
         remove(dir)?;
     }
+    remove_orphans(dir)?;
     Ok(Some(shards))
+}
+
+/// Removes shards of an earlier save that was killed. No index names them.
+fn remove_orphans(dir: &Path) -> Result<(), SaveError> {
+    let entries = std::fs::read_dir(dir).map_err(|source| unwritten(dir, source))?;
+    for entry in entries {
+        let entry = entry.map_err(|source| unwritten(dir, source))?;
+        if entry.file_name().to_str().is_some_and(is_shard) {
+            let path = entry.path();
+            std::fs::remove_file(&path).map_err(|source| unwritten(&path, source))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns true for a name such as `model-00001-of-00003.safetensors`.
+fn is_shard(name: &str) -> bool {
+    let number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    name.strip_prefix("model-")
+        .and_then(|name| name.strip_suffix(".safetensors"))
+        .and_then(|name| name.split_once("-of-"))
+        .is_some_and(|(one, all)| number(one) && number(all))
 }
 
 /// Removes the index and the shards that it names.

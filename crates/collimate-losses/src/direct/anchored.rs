@@ -78,6 +78,14 @@ impl<L: DirectLoss> DirectLoss for Anchored<L> {
         self.loss.across_pairs()
     }
 
+    fn takes_margins(&self) -> bool {
+        self.loss.takes_margins()
+    }
+
+    fn takes_weights(&self) -> bool {
+        self.loss.takes_weights()
+    }
+
     fn has_likelihood(&self) -> bool {
         self.loss.has_likelihood() || self.alpha != 0.0
     }

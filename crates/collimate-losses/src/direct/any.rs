@@ -232,6 +232,14 @@ impl DirectLoss for PreferenceLoss {
         self.loss().across_pairs()
     }
 
+    fn takes_margins(&self) -> bool {
+        self.loss().takes_margins()
+    }
+
+    fn takes_weights(&self) -> bool {
+        self.loss().takes_weights()
+    }
+
     fn has_likelihood(&self) -> bool {
         self.loss().has_likelihood()
     }

@@ -89,6 +89,11 @@ impl DirectLoss for Aot {
         true
     }
 
+    /// Rows of the loss are sorted.
+    fn takes_weights(&self) -> bool {
+        false
+    }
+
     fn forward(&self, logps: &PairLogps) -> Result<Tensor<1>, LossError> {
         self.check()?;
         let (chosen, rejected) = logps.log_ratios(self.name())?;

@@ -17,7 +17,9 @@ use crate::{Divergence, LossError, PairLogps};
 /// −(1 − ε) log σ(βΔ) − ε log σ(−βΔ)
 /// ```
 ///
-/// <https://arxiv.org/abs/2305.18290>, equation 7; ε: <https://ericmitchell.ai/cdpo.pdf>.
+/// <https://arxiv.org/abs/2305.18290>, equation 7; ε: <https://ericmitchell.ai/cdpo.pdf>. With a
+/// margin m for each pair ([`PairLogps::with_margins`]), βΔ − m stands in place of βΔ: DPO with an
+/// offset, <https://arxiv.org/abs/2402.10571>, equation 8.
 ///
 /// | field | default | range |
 /// |---|---|---|
@@ -71,14 +73,16 @@ impl DirectLoss for Dpo {
         )
     }
 
+    fn takes_margins(&self) -> bool {
+        true
+    }
+
     fn forward(&self, logps: &PairLogps) -> Result<Tensor<1>, LossError> {
         self.check()?;
         let (chosen, rejected) = logps.log_ratios(self.name())?;
         let margin = self.divergence.score(chosen) - self.divergence.score(rejected);
-        Ok(smoothed_logistic(
-            margin.mul_scalar(self.beta),
-            self.label_smoothing,
-        ))
+        let margin = logps.less_margins(self.name(), margin.mul_scalar(self.beta))?;
+        Ok(smoothed_logistic(margin, self.label_smoothing))
     }
 
     fn implicit_rewards(&self, logps: &PairLogps) -> Result<ImplicitRewards, LossError> {

@@ -85,6 +85,18 @@ pub trait DirectLoss: std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// Returns true if the loss subtracts a margin of each pair from the difference of the rewards
+    /// ([`PairLogps::with_margins`]). Other losses ignore margins.
+    fn takes_margins(&self) -> bool {
+        false
+    }
+
+    /// Returns true if row i of the loss belongs to pair i, so that a weight of the pair can multiply
+    /// it.
+    fn takes_weights(&self) -> bool {
+        true
+    }
+
     /// Returns true if the loss already has a likelihood term; [`Anchored`] then refuses to add a
     /// second one.
     fn has_likelihood(&self) -> bool {

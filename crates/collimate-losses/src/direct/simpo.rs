@@ -68,10 +68,15 @@ impl DirectLoss for SimPo {
         ReferenceNeed::None
     }
 
+    fn takes_margins(&self) -> bool {
+        true
+    }
+
     fn forward(&self, logps: &PairLogps) -> Result<Tensor<1>, LossError> {
         self.check()?;
         let (chosen, rejected) = logps.mean_logps(self.name())?;
         let margin = (chosen - rejected).mul_scalar(self.beta);
+        let margin = logps.less_margins(self.name(), margin)?;
         Ok(logistic(margin.sub_scalar(self.gamma)))
     }
 

@@ -109,6 +109,10 @@ impl DirectLoss for SlicHf {
         self.nll_weight > 0.0
     }
 
+    fn takes_margins(&self) -> bool {
+        true
+    }
+
     fn forward(&self, logps: &PairLogps) -> Result<Tensor<1>, LossError> {
         self.check()?;
         logps.check(self.name())?;
@@ -119,7 +123,8 @@ impl DirectLoss for SlicHf {
             }
             SlicReference::None => logps.policy_chosen.clone() - logps.policy_rejected.clone(),
         };
-        let hinge = activation::relu(margin.mul_scalar(-self.beta).add_scalar(self.delta));
+        let margin = logps.less_margins(self.name(), margin.mul_scalar(self.beta))?;
+        let hinge = activation::relu(margin.neg().add_scalar(self.delta));
         if self.nll_weight == 0.0 {
             return Ok(hinge);
         }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use collimate_core::PreferencePair;
 use collimate_data::TextTokenizer;
-use collimate_direct::{DirectObjective, pairs_hash};
+use collimate_direct::{DirectObjective, pairs_hash, training_hash};
 use collimate_losses::DirectLoss;
 use collimate_nn::CausalLm;
 use collimate_run::RunContext;
@@ -15,7 +15,6 @@ use super::measure::{Comparison, Writing, tax_perplexity};
 use super::outcome::AlignOutcome;
 use crate::RecipeError;
 use crate::implicit::{accuracy, mean_logps};
-use crate::lengths::{check_equal, differ};
 use crate::policy_training::PolicyTraining;
 use crate::sft::EVALUATION_TOKENS;
 
@@ -33,22 +32,24 @@ pub fn align<M: CausalLm>(
 ) -> Result<AlignOutcome<M>, RecipeError> {
     config.check()?;
     let started = Instant::now();
-    if data.train.is_empty() {
-        return Err(RecipeError::Empty {
-            part: "the training part",
-        });
-    }
     let tokenizer = &tokenizer
         .clone()
         .with_max_prompt_length(config.max_prompt_length);
     let encode = |pairs: &[PreferencePair]| {
         tokenizer.encode_pairs(pairs, config.max_length, config.truncation)
     };
-    let ((mut train, tokenize), (validation, _)) =
-        (encode(&data.train)?, encode(&data.validation)?);
-    check_equal("the training part", &tokenize, config.max_length)?;
     // No loss can tell equal answers apart; rounding would decide the direction of the gradient.
-    train.retain(differ);
+    let (train, tokenize) = data
+        .train
+        .encode(tokenizer, config.max_length, config.truncation)?;
+    let (mut validation, _) = encode(&data.validation)?;
+    let train = match config.use_margins {
+        true => train,
+        false => {
+            validation.iter_mut().for_each(|pair| pair.margin = None);
+            train.without_margins()
+        }
+    };
     let start = &start.clone().valid();
     let comparison = Comparison::begin(
         Writing {
@@ -76,7 +77,8 @@ pub fn align<M: CausalLm>(
         None => Vec::new(),
     };
     let hash = model_hash(start);
-    let hashes = (pairs_hash(&train), pairs_hash(&held_out), &hash);
+    let train_hash = train.fingerprint(training_hash);
+    let hashes = (train_hash, pairs_hash(&held_out), &hash);
     let inputs = hash_json(&(&train_config, config, hashes));
     context.run.stage(&title, &inputs)?;
     let training = PolicyTraining {

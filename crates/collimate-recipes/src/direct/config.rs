@@ -8,7 +8,7 @@ use collimate_train::{TrainConfig, TrainError};
 use serde::{Deserialize, Serialize};
 
 use crate::lengths::check_prompt_length;
-use crate::{Adaptation, AnswerScorer, RecipeError, ResponseSampling};
+use crate::{Adaptation, AnswerScorer, RecipeError, ResponseSampling, TrainPairs};
 
 /// Options of direct alignment on pairs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct AlignConfig {
     /// Weight of a likelihood term on the chosen answers, added to the loss, at least 0; 0 leaves
     /// the term out. The loss must compare with a reference.
     pub nll_anchor: f64,
+    /// If true, the margin of each pair is subtracted from the difference of the implicit rewards
+    /// (DPO with an offset). The loss must take margins: dpo, simpo or slic_hf.
+    pub use_margins: bool,
     /// Options of sampling the answers that the judge compares. Only `max_new_tokens` matters: the
     /// comparison always samples at temperature 1 and top-p 1.
     pub responses: ResponseSampling,
@@ -44,6 +47,7 @@ impl Default for AlignConfig {
             seed: 0,
             loss: PreferenceLoss::default(),
             nll_anchor: 0.0,
+            use_margins: false,
             responses: ResponseSampling::default(),
             adaptation: Adaptation::default(),
             train: train(),
@@ -132,6 +136,13 @@ impl AlignConfig {
     pub fn check(&self) -> Result<(), RecipeError> {
         check_lengths(self.max_length, self.max_prompt_length, &self.adaptation)?;
         self.anchored().check().map_err(TrainError::objective)?;
+        if self.use_margins && !self.loss.takes_margins() {
+            let allowed = format!(
+                "false for the loss {}, which takes no margins (dpo, simpo and slic_hf do)",
+                self.loss.name()
+            );
+            return Err(OptionError::new("use_margins", true, &allowed).into());
+        }
         check_responses(&self.responses, self.seed)?;
         Ok(self.train.validate()?)
     }
@@ -188,7 +199,7 @@ fn check_lengths(
 #[derive(Debug, Clone, Default)]
 pub struct AlignData<'a> {
     /// Pairs to learn from.
-    pub train: Vec<PreferencePair>,
+    pub train: TrainPairs,
     /// Pairs whose implicit rewards are compared after training.
     pub validation: Vec<PreferencePair>,
     /// Good answers; their perplexity shows the alignment tax.

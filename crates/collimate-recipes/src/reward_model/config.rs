@@ -8,7 +8,7 @@ use collimate_train::TrainConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::lengths::check_prompt_length;
-use crate::{Adaptation, RecipeError};
+use crate::{Adaptation, RecipeError, TrainPairs};
 
 /// Options of a reward model's training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,11 +75,11 @@ impl RewardModelConfig {
     }
 }
 
-/// Labelled pairs of a run.
+/// Labelled pairs of a run. Margins and weights of the training pairs count in the loss.
 #[derive(Debug, Clone, Default)]
 pub struct RewardModelData {
     /// Pairs to learn from.
-    pub train: Vec<PreferencePair>,
+    pub train: TrainPairs,
     /// Pairs for evaluation during and after training.
     pub validation: Vec<PreferencePair>,
     /// Pairs that are scored once, at the end.

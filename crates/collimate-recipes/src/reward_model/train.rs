@@ -15,9 +15,9 @@ use serde::Serialize;
 
 use super::config::{RewardModelConfig, RewardModelData};
 use crate::groups::groups;
-use crate::lengths::{check_equal, differ};
 use crate::scores::scores;
 use crate::sft::EVALUATION_TOKENS;
+use crate::train_pairs;
 use crate::{Adaptation, RecipeError};
 
 /// Number of bins of the reliability table.
@@ -74,14 +74,9 @@ pub fn train_reward_model<B: HfReward>(
     let encode = |pairs: &[PreferencePair]| {
         tokenizer.encode_pairs(pairs, config.max_length, config.truncation)
     };
-    let (mut train, tokenize) = encode(&data.train)?;
-    check_equal("the training part", &tokenize, config.max_length)?;
-    train.retain(differ);
-    if train.is_empty() {
-        return Err(RecipeError::Empty {
-            part: "the training part",
-        });
-    }
+    let (train, tokenize) = data
+        .train
+        .encode(&tokenizer, config.max_length, config.truncation)?;
     let ((validation, _), (test, _)) = (encode(&data.validation)?, encode(&data.test)?);
     let pairs = train.len();
     let score = |model: &RewardModel<B>, pairs: &[TokenizedPair], part: &'static str| {
@@ -116,7 +111,12 @@ pub fn train_reward_model<B: HfReward>(
         Some(_) => validation.clone(),
         None => Vec::new(),
     };
-    let inputs = hash_json(&(config, &train, &held_out, model_hash(start)));
+    let inputs = hash_json(&(
+        config,
+        train_pairs::hash(&train),
+        &held_out,
+        model_hash(start),
+    ));
     context.run.stage(&train_config.stage, &inputs)?;
     let objective = RewardObjective::new(train, held_out, config.loss, EVALUATION_TOKENS)?;
     let fitted = fit(model, &objective, &train_config, &context.fit())?;

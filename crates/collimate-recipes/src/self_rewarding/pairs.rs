@@ -66,7 +66,7 @@ pub(super) fn best_and_worst(
             prompt: row.ids.clone(),
             chosen: ids(chosen.0),
             rejected: ids(rejected.0),
-            truncated: false,
+            ..TokenizedPair::default()
         });
         let answer = |index: usize| answer(&row.prompt, &row.candidates[index]);
         let line = json!({

@@ -19,11 +19,9 @@ impl TokenizedPool {
         let shown: Vec<PreferencePair> = pool
             .pairs()
             .iter()
-            .map(|hidden| PreferencePair {
-                prompt: hidden.prompt.clone(),
-                chosen: hidden.first.clone(),
-                rejected: hidden.second.clone(),
-                score_gap: None,
+            .map(|hidden| {
+                let (first, second) = (hidden.first.clone(), hidden.second.clone());
+                PreferencePair::new(hidden.prompt.clone(), first, second)
             })
             .collect();
         let pairs = session.encode(&shown)?;

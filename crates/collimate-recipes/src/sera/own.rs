@@ -111,7 +111,7 @@ pub(super) fn own_pairs<M: CausalLm>(
             prompt: offline.prompt.clone(),
             chosen: chosen_ids,
             rejected: ids(rejected),
-            truncated: false,
+            ..TokenizedPair::default()
         });
         lines.own(prompt, chosen, rejected.clone(), one.margin, source);
     }

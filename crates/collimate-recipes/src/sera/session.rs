@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use collimate_core::{Key, Purpose};
-use collimate_data::{TextTokenizer, TokenizedPair};
+use collimate_data::{RowSource, TextTokenizer, TokenizedPair};
 use collimate_direct::{
     DirectObjective, PairLogp, Reference, UnpairedExample, UnpairedObjective, pairs_hash,
 };
@@ -171,6 +171,7 @@ impl<M: CausalLm> Session<'_, M> {
         self.run.stage(stage, &inputs)?;
         let training = self.training(seed);
         let reference = (reference, hashes.1.as_str());
+        let pairs = RowSource::Memory(pairs);
         let reference =
             training.reference(stage, self.config.loss, reference, &pairs, &held_out)?;
         let loss = self.config.loss;

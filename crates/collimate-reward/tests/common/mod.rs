@@ -70,7 +70,7 @@ pub fn pairs(count: usize, seed: u64) -> Vec<TokenizedPair> {
                 prompt,
                 chosen: answer(3),
                 rejected: answer(8),
-                truncated: false,
+                ..TokenizedPair::default()
             }
         })
         .collect()

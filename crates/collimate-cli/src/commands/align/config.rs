@@ -16,6 +16,9 @@ pub(crate) trait Aligned: OnData + Adapts + Default {
     /// Returns the seed, the share of labels that are swapped and the number of prompts.
     fn choices(&self) -> Choices;
 
+    /// Returns true if the loss uses the margins of pairs.
+    fn uses_margins(&self) -> bool;
+
     /// Returns the maximum sequence length, to be changed.
     fn max_length(&mut self) -> &mut usize;
 
@@ -39,6 +42,9 @@ macro_rules! align_config {
         $(#[$($prompts:tt)*])* prompts;
         align: $align:ty = $recipe:expr;
         label_noise: $noise:expr;
+        reading: $reading:expr;
+        margins: $margins:expr;
+        weights: $weights:expr;
     ) => {
         /// Options that determine the result of a run.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -139,11 +145,16 @@ macro_rules! align_config {
 
         impl OnData for Config {
             fn own(&self) -> Own<'_> {
+                let own = own!(self, self.align, self.align.seed);
+                let reading: fn(&Self, ReadOptions) -> ReadOptions = $reading;
+                let weights: fn(&Self) -> &[f64] = $weights;
                 Own {
+                    data_weights: weights(self),
+                    reading: reading(self, own.reading.clone()),
                     judge: self.judge.as_ref(),
                     sft: Some(&self.sft),
                     one_seed: false,
-                    ..own!(self, self.align, self.align.seed)
+                    ..own
                 }
             }
         }
@@ -162,6 +173,11 @@ macro_rules! align_config {
                     label_noise: label_noise(self),
                     prompts: self.prompts,
                 }
+            }
+
+            fn uses_margins(&self) -> bool {
+                let uses: fn(&Self) -> bool = $margins;
+                uses(self)
             }
 
             fn max_length(&mut self) -> &mut usize {

@@ -1,15 +1,15 @@
 //! Pairs for a policy: from the synthetic world, or from files.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 
 use collimate::core::{Key, PreferencePair, Prompt};
-use collimate::data::{ReadOptions, ReadReport, SftExample, swap_labels};
+use collimate::data::{ReadReport, SftExample, swap_labels};
 use collimate::recipes::world::{WorldData, plain_texts};
 use collimate::world::World;
 
 use crate::common::Failure;
 use crate::files;
+use crate::own::Own;
 
 /// The data of a run.
 pub(crate) struct Parts {
@@ -78,14 +78,13 @@ pub(crate) fn from_world(
 /// Reads the user's files. A tenth of the prompts is for validation. `answered` maps the number of
 /// validation prompts to the number that policies answer.
 pub(crate) fn from_files(
-    paths: &[PathBuf],
-    options: &ReadOptions,
+    own: &Own<'_>,
     choices: Choices,
     answered: impl FnOnce(usize) -> usize,
 ) -> Result<Parts, Failure> {
-    files::check(paths.iter())?;
+    files::check(own.data.iter())?;
     let mut reports = Vec::new();
-    let rows = files::pairs(paths, options, &mut reports)?;
+    let rows = files::pairs(own.data, own.data_weights, &own.reading, &mut reports)?;
     let [validation, mut train] = files::split(rows, [0.1, 0.9])?;
     let mut seen = HashSet::new();
     let prompts = validation.iter().map(|pair| pair.prompt.clone());

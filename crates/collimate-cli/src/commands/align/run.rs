@@ -10,6 +10,7 @@ use collimate::train::TrainConfig;
 use super::Aligned;
 use super::pairs::{self, Parts};
 use crate::common::Failure;
+use crate::files;
 use crate::job::Job;
 use crate::options::Layered;
 use crate::own::OnData;
@@ -25,7 +26,11 @@ pub(crate) trait Alignment: Layered<Config: Aligned> {
     const LABELS: &'static str = "";
 
     /// Reads the rows of the user's files, and describes them in a paragraph.
-    fn read(config: &Self::Config, dir: &Path) -> Result<(Self::Data<'static>, String), Failure>;
+    fn read(
+        config: &Self::Config,
+        dir: &Path,
+        tokenizer: &TextTokenizer,
+    ) -> Result<(Self::Data<'static>, String), Failure>;
 
     /// Converts pairs into the form that the recipe takes.
     fn data(parts: Parts) -> Self::Data<'static>;
@@ -99,7 +104,7 @@ fn from_folder<A: Alignment>(start: &Start<'_, A::Config>, dir: &Path) -> Result
     let config = start.config;
     let own = config.own();
     let tokenizer: TextTokenizer = start.writer()?;
-    let (data, about) = A::read(config, dir)?;
+    let (data, about) = A::read(config, dir, &tokenizer)?;
     let eos = eos_token_ids(dir)?;
     let model = start.language_model()?;
     let scorer = own
@@ -118,7 +123,7 @@ fn from_folder<A: Alignment>(start: &Start<'_, A::Config>, dir: &Path) -> Result
 /// Refuses files of pairs that a run would refuse.
 pub(crate) fn check_rows(config: &impl Aligned) -> Result<(), Failure> {
     let own = config.own();
-    pairs::from_files(own.data, &own.reading, config.choices(), |count| count).map(drop)
+    pairs::from_files(&own, config.choices(), |count| count).map(drop)
 }
 
 /// Reads the pairs of the user's files. `answered` maps the number of validation prompts to the
@@ -129,7 +134,7 @@ pub(crate) fn read_pairs<A: Alignment>(
     answered: impl FnOnce(usize) -> usize,
 ) -> Result<(A::Data<'static>, String), Failure> {
     let own = config.own();
-    let parts = pairs::from_files(own.data, &own.reading, config.choices(), answered)?;
+    let parts = pairs::from_files(&own, config.choices(), answered)?;
     let mut about = format!(
         "The start model and first reference model is `{}`. There are {} training pairs{} and {} \
          validation pairs.",
@@ -138,6 +143,7 @@ pub(crate) fn read_pairs<A: Alignment>(
         noise(config),
         parts.validation.len(),
     );
+    about += &files::Numbers::of(&parts.train).said(config.uses_margins());
     for report in &parts.reports {
         about += &format!(" {report}.");
     }

@@ -1,16 +1,16 @@
 //! Reports the rows of data files, and the faults to correct.
 
-use std::collections::HashSet;
+use std::io;
 use std::path::PathBuf;
 
-use collimate::core::Prompt;
 use collimate::data::{HhTurns, OnBadRow, ReadOptions};
 use serde::Serialize;
 
-use super::counts;
 use super::facts::Facts;
-use super::read::{self, Found, Kind};
+use super::read::{self, Kind};
 use super::show;
+use super::spill::Distinct;
+use super::tally::Tally;
 use super::tokens::Model;
 use crate::common::{self, Failure, json_name, usage};
 use crate::names;
@@ -95,21 +95,24 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let options = ReadOptions {
         on_bad_row: args.on_bad_row,
         hh_turns: args.hh_turns,
+        pair_numbers: true,
         ..ReadOptions::default()
     };
     let files = names::files(&args.files, args.split.as_deref())?;
-    let found = files
-        .iter()
-        .map(|path| read::read(path, args.format, &options));
-    let found = found.collect::<Result<Vec<Found>, _>>()?;
-    let facts = found
-        .iter()
-        .map(|found| Facts::of(found, args.format.is_some(), model.as_ref()))
-        .collect::<Result<Vec<Facts>, _>>()?;
+    let (mut facts, mut prompts) = (Vec::new(), Vec::new());
+    for path in &files {
+        let tally = || Tally::new(model.as_ref());
+        let found = read::visit(path, args.format, &options, &tally)?;
+        let (of_file, of_prompts) = Facts::of(found, args.format.is_some(), model.as_ref())?;
+        facts.push(of_file);
+        prompts.push(of_prompts);
+    }
     let checked = Checked {
         usable: facts.iter().all(usable),
+        shared_prompts: shared(&files, &prompts).map_err(|error| {
+            format!("a temporary file cannot be read: {error}: TMPDIR names their folder")
+        })?,
         files: facts,
-        shared_prompts: shared(&found),
     };
     match args.json {
         true => common::print(&(serde_json::to_string_pretty(&checked)? + "\n"))?,
@@ -132,16 +135,12 @@ fn usable(facts: &Facts) -> bool {
 }
 
 /// Finds the files that have prompts in common.
-fn shared(found: &[Found]) -> Vec<Shared> {
-    let sets = found.iter().map(|found| {
-        let prompts = counts::prompts(&found.rows).into_iter().collect();
-        (&found.path, prompts)
-    });
-    let sets: Vec<(&PathBuf, HashSet<&Prompt>)> = sets.collect();
+fn shared(files: &[PathBuf], prompts: &[Distinct]) -> io::Result<Vec<Shared>> {
+    let all: Vec<(&PathBuf, &Distinct)> = files.iter().zip(prompts).collect();
     let mut shared = Vec::new();
-    for (index, (path, prompts)) in sets.iter().enumerate() {
-        for (other, others) in &sets[index + 1..] {
-            let both = prompts.intersection(others).count();
+    for (index, (path, some)) in all.iter().enumerate() {
+        for (other, others) in &all[index + 1..] {
+            let both = some.shared(others)?;
             if both > 0 {
                 shared.push(Shared {
                     files: [(*path).clone(), (*other).clone()],
@@ -150,5 +149,5 @@ fn shared(found: &[Found]) -> Vec<Shared> {
             }
         }
     }
-    shared
+    Ok(shared)
 }

@@ -101,6 +101,7 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
     let options = ReadOptions {
         on_bad_row: args.on_bad_row,
         hh_turns: args.hh_turns,
+        pair_numbers: true,
         ..ReadOptions::default()
     };
     let (mut pairs, mut examples, mut labelled) = (Vec::new(), Vec::new(), Vec::new());
@@ -111,7 +112,7 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
         if let Some(report) = &found.report.whole {
             common::tell(&report.to_string());
         }
-        let rows = found.places.dropped.iter();
+        let rows = found.visitor.dropped.iter();
         let rows = rows.filter(|row| row.reason != DropReason::Header);
         let lines: Vec<usize> = rows.map(|row| row.line).collect();
         dropped += lines.len();
@@ -121,11 +122,12 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
                 named(found.report.unit(), &lines)
             ));
         }
-        match found.rows {
-            Rows::Pairs(mut more) => pairs.append(&mut more),
-            Rows::Sft(mut more) => examples.append(&mut more),
-            Rows::Labelled(mut more) => labelled.append(&mut more),
-            Rows::Prompts(_) | Rows::Scored(_) | Rows::Unlabelled(_) => {
+        match found.visitor.rows {
+            None => {}
+            Some(Rows::Pairs(mut more)) => pairs.append(&mut more),
+            Some(Rows::Sft(mut more)) => examples.append(&mut more),
+            Some(Rows::Labelled(mut more)) => labelled.append(&mut more),
+            Some(Rows::Prompts(_) | Rows::Scored(_) | Rows::Unlabelled(_)) => {
                 return Err(format!(
                     "{shown} holds {}, which this command does not convert: name a file of pairs \
                      or of examples, or name the format with --format",
@@ -157,6 +159,8 @@ fn read_all(args: &Args) -> Result<(Rows, usize), Failure> {
 fn of_pairs(pairs: &[PreferencePair]) -> Result<Vec<Row>, Failure> {
     // If one row has scores, all rows get the columns: the first row decides the format.
     let scored = pairs.iter().any(|pair| pair.score_gap.is_some());
+    let with_margins = pairs.iter().any(|pair| pair.margin.is_some());
+    let with_weights = pairs.iter().any(|pair| pair.weight.is_some());
     let row = |pair: &PreferencePair| -> Result<Row, Failure> {
         let mut row = Row::new();
         // A pair with an empty prompt has no list of messages before the answer.
@@ -177,6 +181,12 @@ fn of_pairs(pairs: &[PreferencePair]) -> Result<Vec<Row>, Failure> {
                 "score_rejected".to_owned(),
                 number(pair.score_gap.map(|_| 0.0)),
             );
+        }
+        if with_margins {
+            row.insert("margin".to_owned(), number(pair.margin));
+        }
+        if with_weights {
+            row.insert("weight".to_owned(), number(pair.weight));
         }
         Ok(row)
     };
@@ -222,9 +232,11 @@ fn of_labelled(answers: &[LabelledExample]) -> Result<Vec<Row>, Failure> {
 /// Fails unless the text is read as these pairs.
 fn check_pairs(pairs: &[PreferencePair], text: &str, out: &Path) -> Result<(), Failure> {
     let input = Input::from_reader(out, Cursor::new(text.to_owned()))?;
-    let (again, _) = input
-        .read_pairs(&ReadOptions::default())
-        .map_err(|e| lossy(out, &e))?;
+    let options = ReadOptions {
+        pair_numbers: true,
+        ..ReadOptions::default()
+    };
+    let (again, _) = input.read_pairs(&options).map_err(|e| lossy(out, &e))?;
     same(pairs, &again, out, same_pair)
 }
 
@@ -257,11 +269,14 @@ pub(super) fn lossy(out: &Path, why: &dyn std::fmt::Display) -> String {
 /// Returns true if both pairs have the same content. The JSON reader may miss the last bit of a
 /// number.
 fn same_pair(a: &PreferencePair, b: &PreferencePair) -> bool {
-    let scores = match (a.score_gap, b.score_gap) {
+    let close = |a: Option<f64>, b: Option<f64>| match (a, b) {
         (Some(a), Some(b)) => (a - b).abs() <= 4.0 * f64::EPSILON * a.abs(),
         (a, b) => a == b,
     };
-    scores && (&a.prompt, &a.chosen, &a.rejected) == (&b.prompt, &b.chosen, &b.rejected)
+    close(a.score_gap, b.score_gap)
+        && close(a.margin, b.margin)
+        && close(a.weight, b.weight)
+        && (&a.prompt, &a.chosen, &a.rejected) == (&b.prompt, &b.chosen, &b.rejected)
 }
 
 pub(super) fn same<T>(

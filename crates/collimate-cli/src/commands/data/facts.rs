@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use collimate::core::Prompt;
-use collimate::data::{DropReason, DroppedRow, Format, Note};
+use collimate::data::{DropReason, Format, Note};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::advice;
-use super::counts::{self, Parts, Repeats};
-use super::lines;
-use super::read::{Found, Kind, Rows};
+use super::counts::{Parts, Repeats};
+use super::read::{Found, Kind};
+use super::spill::Distinct;
+use super::tally::Tally;
+use super::token_tally::TokenTally;
 use super::tokens::{Model, Template, Tokens};
 use crate::common::Failure;
 
@@ -36,6 +37,10 @@ pub(super) struct Facts {
     pub(super) conversations: usize,
     pub(super) without_prompt: usize,
     pub(super) with_scores: usize,
+    /// Number of pairs with a margin.
+    pub(super) with_margins: usize,
+    /// Number of pairs with a weight.
+    pub(super) with_weights: usize,
     /// Number of answers that are labelled good, if the rows have labels.
     pub(super) labelled_good: Option<usize>,
     pub(super) repeats: Repeats,
@@ -59,35 +64,30 @@ pub(super) struct Dropped {
 }
 
 impl Facts {
-    /// Checks a file that was read. `given` is true if the user named the format.
-    pub(super) fn of(found: &Found, given: bool, model: Option<&Model>) -> Result<Self, Failure> {
+    /// Reports on a file that was read, and returns the different prompts of the file. `given` is
+    /// true if the user named the format.
+    pub(super) fn of(
+        found: Found<Tally<'_>>,
+        given: bool,
+        model: Option<&Model>,
+    ) -> Result<(Self, Distinct), Failure> {
+        let mut tally = found.visitor;
         let whole = found.report.whole.as_ref();
-        let tokens = match model {
-            Some(model) if found.report.kept > 0 => {
-                Some(model.tokens(&found.rows, &found.places.kept)?)
-            }
-            _ => None,
-        };
+        let (repeats, prompts) = tally.contents.repeats().map_err(|error| {
+            format!("a temporary file cannot be read: {error}: TMPDIR names their folder")
+        })?;
+        let tokens = tally.tokens.take();
+        let tokens = tokens.filter(|_| found.report.kept > 0);
         let mut facts = Self {
-            file: found.path.clone(),
+            unit: found.report.unit(),
+            rows: found.report.read,
+            kept: found.report.kept,
             format: found.kind.name(),
             recognised_by: match given {
                 true => "--format names it".to_owned(),
                 false => why(found.kind).to_owned(),
             },
-            kind: match found.rows {
-                Rows::Pairs(_) => "pair",
-                Rows::Sft(_) => "example",
-                Rows::Prompts(_) => "prompt",
-                Rows::Scored(_) => "scored answer",
-                Rows::Labelled(_) => "labelled answer",
-                Rows::Unlabelled(_) => "answer list",
-            },
-            unit: found.report.unit(),
-            rows: found.report.read,
-            kept: found.report.kept,
-            dropped: dropped(&found.places.dropped),
-            columns_not_read: found.report.unused.clone(),
+            kind: tally.kind.unwrap_or("row"),
             prompt_from: whole.map_or_else(Vec::new, |report| {
                 report.prompt_from.iter().cloned().collect()
             }),
@@ -98,48 +98,24 @@ impl Facts {
                     .map(|(note, rows)| told(*note, *rows))
                     .collect()
             }),
-            conversations: counts::prompts(&found.rows)
-                .iter()
-                .filter(|prompt| matches!(prompt, Prompt::Chat(_)))
-                .count(),
-            without_prompt: counts::without_prompt(&found.rows, found.report.kept),
-            with_scores: match &found.rows {
-                Rows::Pairs(pairs) => pairs.iter().filter(|p| p.score_gap.is_some()).count(),
-                Rows::Scored(answers) => answers.len(),
-                Rows::Sft(_) | Rows::Prompts(_) | Rows::Labelled(_) | Rows::Unlabelled(_) => 0,
-            },
-            labelled_good: match &found.rows {
-                Rows::Labelled(rows) => Some(rows.iter().filter(|row| row.desirable).count()),
-                _ => None,
-            },
-            repeats: counts::repeats(&found.rows, &found.places.kept),
-            characters: counts::characters(&found.rows),
-            tokens,
+            columns_not_read: found.report.unused,
+            file: found.path,
+            conversations: tally.conversations,
+            without_prompt: found.report.kept.saturating_sub(tally.with_prompt),
+            with_scores: tally.with_scores,
+            with_margins: tally.with_margins,
+            with_weights: tally.with_weights,
+            labelled_good: tally.labelled_good,
+            repeats,
+            characters: tally.characters.parts(),
+            tokens: tokens.map(TokenTally::finish),
             template: model.map(|model| model.template.clone()),
+            dropped: std::mem::take(&mut tally.dropped).into_values().collect(),
             problems: Vec::new(),
         };
         facts.problems = advice::of(&facts);
-        Ok(facts)
+        Ok((facts, prompts))
     }
-}
-
-fn dropped(rows: &[DroppedRow]) -> Vec<Dropped> {
-    let mut reasons: Vec<DropReason> = rows.iter().map(|row| row.reason).collect();
-    reasons.sort_unstable();
-    reasons.dedup();
-    let of = |reason: DropReason| {
-        let those = || rows.iter().filter(move |row| row.reason == reason);
-        let mut at: Vec<usize> = those().map(|row| row.line).collect();
-        let count = at.len();
-        at.dedup();
-        Dropped {
-            reason,
-            count,
-            lines: lines::first(&at),
-            first: those().find_map(|row| row.what.clone()),
-        }
-    };
-    reasons.into_iter().map(of).collect()
 }
 
 fn told(note: Note, rows: usize) -> String {

@@ -1,7 +1,7 @@
 //! Line numbers in sentences.
 
 /// Maximum number of line numbers in a sentence.
-const NAMED: usize = 5;
+pub(super) const NAMED: usize = 5;
 
 /// Lists the first few numbers of lines: `line 3`, `lines 3, 8 and 4 more`. `unit` is `line`, or `row`
 /// for files without lines.
@@ -20,9 +20,4 @@ pub(super) fn count(number: usize, noun: &str) -> String {
         1 => format!("1 {noun}"),
         _ => format!("{number} {noun}s"),
     }
-}
-
-/// Returns the line numbers that a report keeps.
-pub(super) fn first(lines: &[usize]) -> Vec<usize> {
-    lines.iter().take(NAMED).copied().collect()
 }

@@ -68,6 +68,12 @@ fn file(facts: &Facts) -> String {
     if facts.with_scores > 0 {
         line("with scores", facts.with_scores.to_string());
     }
+    if facts.with_margins > 0 {
+        line("with margins", facts.with_margins.to_string());
+    }
+    if facts.with_weights > 0 {
+        line("with weights", facts.with_weights.to_string());
+    }
     if let Some(good) = facts.labelled_good {
         line("labels", format!("{good} good, {} bad", facts.kept - good));
     }

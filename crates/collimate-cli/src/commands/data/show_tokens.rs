@@ -108,12 +108,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
         .into());
     }
+    let Some(all) = &found.visitor.rows else {
+        return Ok(());
+    };
     let last = args.row.saturating_add(args.rows - 1).min(kept);
     let mut rows = Vec::new();
     for row in args.row..=last {
-        let line = found.places.kept.get(row - 1).copied().unwrap_or(0);
+        let line = found.visitor.lines.get(row - 1).copied().unwrap_or(0);
         let wrong = |error| format!("{}:{line}: {error}", args.file.display());
-        let encode = |length| model.encode(&found.rows, row - 1, length);
+        let encode = |length| model.encode(all, row - 1, length);
         let whole = encode(usize::MAX).map_err(wrong)?;
         let fitted = encode(model.max_length).map_err(wrong)?;
         let sequences = spans::sequences(&model.tokenizer, &fitted, &whole).map_err(wrong)?;

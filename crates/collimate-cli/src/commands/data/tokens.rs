@@ -9,13 +9,12 @@ use collimate::data::{
 use serde::Serialize;
 
 use super::counts::{Lengths, Parts};
-use super::lines;
 use super::read::Rows;
 use crate::common::Failure;
 use crate::rendering::Rendering;
 
 /// Truncation of a long prompt, as in training.
-const TRUNCATION: Truncation = Truncation::KeepEnd;
+pub(super) const TRUNCATION: Truncation = Truncation::KeepEnd;
 
 /// The model that a check is about: tokenizer, lengths and chat template.
 pub(super) struct Model {
@@ -86,133 +85,6 @@ impl Model {
             most: crate::lengths::longest(dir),
             template,
         })
-    }
-
-    /// Tokenises rows, whose line numbers are `places`.
-    pub(super) fn tokens(&self, rows: &Rows, places: &[usize]) -> Result<Tokens, Failure> {
-        match rows {
-            Rows::Pairs(pairs) => self.of(
-                pairs,
-                places,
-                |rows, length| self.tokenizer.encode_pairs(rows, length, TRUNCATION),
-                |pair| vec![pair.prompt.len(), pair.chosen.len(), pair.rejected.len()],
-                &["prompt", "chosen", "rejected"],
-            ),
-            Rows::Sft(examples) => self.examples(examples, places),
-            Rows::Scored(answers) => {
-                let examples: Vec<_> = answers
-                    .iter()
-                    .map(|answer| collimate::data::SftExample {
-                        prompt: answer.prompt.clone(),
-                        completion: answer.completion.clone().into(),
-                    })
-                    .collect();
-                self.examples(&examples, places)
-            }
-            Rows::Labelled(rows) => {
-                let examples: Vec<_> = rows.iter().map(|row| row.example.clone()).collect();
-                self.examples(&examples, places)
-            }
-            Rows::Unlabelled(rows) => {
-                let (mut examples, mut lines) = (Vec::new(), Vec::new());
-                for (row, line) in rows.iter().zip(places) {
-                    for answer in &row.responses {
-                        examples.push(collimate::data::SftExample {
-                            prompt: row.prompt.clone(),
-                            completion: answer.clone(),
-                        });
-                        lines.push(*line);
-                    }
-                }
-                self.examples(&examples, &lines)
-            }
-            Rows::Prompts(prompts) => self.of(
-                prompts,
-                places,
-                |rows, _| {
-                    let ids = rows
-                        .iter()
-                        .map(|asked| self.tokenizer.encode_prompt(&asked.prompt));
-                    Ok((
-                        ids.collect::<Result<Vec<_>, _>>()?,
-                        TokenizeReport::default(),
-                    ))
-                },
-                |ids: &Vec<u32>| vec![ids.len()],
-                &["prompt"],
-            ),
-        }
-    }
-
-    fn examples(
-        &self,
-        examples: &[collimate::data::SftExample],
-        places: &[usize],
-    ) -> Result<Tokens, Failure> {
-        self.of(
-            examples,
-            places,
-            |rows, length| self.tokenizer.encode_examples(rows, length, TRUNCATION),
-            |example| vec![example.prompt.len(), example.completion.len()],
-            &["prompt", "completion"],
-        )
-    }
-
-    fn of<R: Clone, E>(
-        &self,
-        rows: &[R],
-        places: &[usize],
-        encode: impl Fn(&[R], usize) -> Result<(Vec<E>, TokenizeReport), DataError>,
-        parts: impl Fn(&E) -> Vec<usize>,
-        names: &[&'static str],
-    ) -> Result<Tokens, Failure> {
-        let (mut refused, mut why) = (Vec::new(), None);
-        // If any rows are refused, this holds the others.
-        let mut good: Option<Vec<R>> = None;
-        let whole = match encode(rows, usize::MAX) {
-            Ok((whole, _)) => whole,
-            Err(error) => {
-                why = Some(error.to_string());
-                let mut left = Vec::new();
-                for (index, row) in rows.iter().enumerate() {
-                    match encode(std::slice::from_ref(row), usize::MAX) {
-                        Ok(_) => left.push(row.clone()),
-                        Err(_) => refused.push(places.get(index).copied().unwrap_or(0)),
-                    }
-                }
-                let (whole, _) = encode(&left, usize::MAX)?;
-                good = Some(left);
-                whole
-            }
-        };
-        let mut tokens = Tokens {
-            max_length: self.max_length,
-            model_max_length: self.most,
-            lengths: Vec::new(),
-            sequence: None,
-            cut: None,
-            refused: refused.len(),
-            refused_lines: lines::first(&refused),
-            refused_why: why,
-        };
-        if whole.is_empty() {
-            return Ok(tokens);
-        }
-        let lengths: Vec<Vec<usize>> = whole.iter().map(parts).collect();
-        tokens.lengths = names
-            .iter()
-            .enumerate()
-            .filter_map(|(part, name)| {
-                Some((*name, Lengths::of(lengths.iter().map(|row| row[part]))?))
-            })
-            .collect();
-        let answers = |row: &Vec<usize>| row.iter().skip(1).max().copied().unwrap_or(0);
-        tokens.sequence = Lengths::of(lengths.iter().map(|row| row[0] + answers(row)));
-        if names.len() > 1 {
-            let rows = good.as_deref().unwrap_or(rows);
-            tokens.cut = Some(encode(rows, self.max_length)?.1);
-        }
-        Ok(tokens)
     }
 }
 

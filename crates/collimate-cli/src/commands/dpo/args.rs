@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, TextTokenizer};
+use collimate::data::{
+    AnswerPairs, ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, ReadOptions,
+    TextTokenizer,
+};
 use collimate::lm::LlamaConfig;
 use collimate::losses::PreferenceLoss;
 use collimate::recipes::direct::AlignConfig;
@@ -15,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::commands::align::pairs::Choices;
 use crate::commands::align::{self, Aligned, align_config};
 use crate::common::Failure;
+use crate::files;
 use crate::options::{Flag, Given, Inputs, Layered, Options};
-use crate::own::flags::{Adapts, HasLoss};
+use crate::own::flags::{self as own_flags, Adapts, HasLoss};
 use crate::own::{OnData, Own, own};
 use crate::preview::{Preview, RowsOf};
 use crate::rendering::TemplateKwargs;
@@ -43,16 +47,39 @@ align_config! {
     {
         /// Share of the training pairs whose label is swapped, between 0 and 1.
         label_noise: f64 = 0.0;
+        /// Pairs to make from several scored answers: all pairs, or best_worst (the best against the
+        /// worst).
+        answer_pairs: AnswerPairs = AnswerPairs::All;
+        /// Weight of each `data` in the loss, above 0, in the same order; if empty, all are 1. The
+        /// weight multiplies the weights of the pairs.
+        data_weights: Vec<f64> = Vec::new();
+        /// Folder that keeps the tokens of the training pairs on disk, for more pairs than fit into
+        /// memory. A later run with the same input and options reads the tokens there. If absent, the
+        /// tokens are kept in memory.
+        token_store: Option<PathBuf> = None;
     }
     /// Number of prompts that the policy answers.
     prompts;
     align: AlignConfig = AlignConfig::default();
     label_noise: |config| config.label_noise;
+    reading: |config, reading| ReadOptions {
+        answer_pairs: config.answer_pairs,
+        pair_numbers: true,
+        ..reading
+    };
+    margins: |config| config.align.use_margins;
+    weights: |config| &config.data_weights;
 }
 
 impl HasLoss for Config {
     fn loss(&mut self) -> &mut PreferenceLoss {
         &mut self.align.loss
+    }
+}
+
+impl own_flags::Weighs for Config {
+    fn data_weights(&mut self) -> &mut Vec<f64> {
+        &mut self.data_weights
     }
 }
 
@@ -79,11 +106,31 @@ impl Layered for Dpo {
         ));
         flags.extend(align::training_flags());
         flags.push(align::label_noise());
+        flags.push(own_flags::answer_pairs());
+        flags.push(own_flags::token_store());
+        flags.push(own_flags::data_weights());
+        let use_margins = Flag::switch(
+            "use-margins",
+            &["align.use_margins"],
+            "Subtract the column `margin` of each pair from the difference of the rewards (dpo, simpo, slic_hf)",
+            |config: &mut Config, _, _| {
+                config.align.use_margins = true;
+                Ok(())
+            },
+        );
+        flags.push(use_margins.rare());
         flags.extend(align::last_flags());
         flags
     }
 
     fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
+        if config.token_store.is_some() && config.label_noise > 0.0 {
+            return Err(
+                "--label-noise swaps labels in memory: leave out --label-noise or --token-store"
+                    .into(),
+            );
+        }
+        files::check_weights(&config.data_weights)?;
         align::settle(config, given)
     }
 

@@ -1,5 +1,6 @@
 //! `eval choices`: multiple-choice questions by log-likelihood.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -11,7 +12,7 @@ use collimate::eval::likeliest;
 use collimate::lm::Llama;
 use collimate::nn::{Backbone, HfFolder};
 use collimate::prelude::Device;
-use collimate::train::Interrupt;
+use collimate::train::{Interrupt, Progress};
 use serde_json::json;
 
 use super::out::{Out, Places};
@@ -272,11 +273,14 @@ fn likelihoods(
             )
         })
         .collect();
-    let flow = || match interrupt.is_set() {
-        true => std::ops::ControlFlow::Break(()),
-        false => std::ops::ControlFlow::Continue(()),
-    };
-    let (logps, _) = score(&model, &groups, &flow)?;
+    let mut meter = Progress::Auto.start("log-probabilities", 0, groups.len() as u64);
+    let (logps, _) = score(&model, &groups, &mut |done| {
+        meter.set(done as u64, "rows");
+        match interrupt.is_set() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    })?;
     let all: usize = put.iter().map(|put| put.choices.len()).sum();
     if logps.len() < all {
         let text = format!(

@@ -7,7 +7,7 @@ use collimate::data::{AnswerLists, Input, SftExample, not_used};
 use collimate::eval::{
     AnswerScores, Bootstrap, Groups, Interval, RewardBench2, best_of, reward_bench_2,
 };
-use collimate::lm::{Architecture, Encoder, Llama};
+use collimate::lm::Architecture;
 use collimate::prelude::Device;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use super::cases::as_chat;
 use super::out::Places;
 use super::stats::key;
 use super::table::{Table, interval, number};
-use crate::commands::score::{self, Column, Rows, Task, logps, rewards};
+use crate::commands::score::{self, Column, Rows, Task};
 use crate::common::{self, Failure, Interrupted};
 use crate::rendering::Rendering;
 use crate::runs;
@@ -87,23 +87,18 @@ impl Lists<'_> {
             let answers = row.chosen.iter().chain(&row.rejected);
             answers.map(move |answer| example(&row.prompt, answer))
         });
-        let examples: Vec<SftExample> = examples.collect();
-        let all = examples.len();
+        let rows = Rows::Single(examples.collect());
+        let all = rows.len();
         let columns = |dir: &Path| -> Result<Vec<Column>, Failure> {
             let task = Task {
                 tokenizer: self.rendering.open(dir)?,
-                rows: Rows::Single(examples.clone()),
-                report: None,
                 max_length: self.max_length,
                 label: self.label.cloned(),
                 interrupt: runs::interrupt(),
             };
-            let columns = match self.kind {
-                Architecture::Decoder => logps::columns(dir, &task, device)?,
-                Architecture::Encoder => rewards::columns::<Encoder>(dir, &task, device)?,
-                _ => rewards::columns::<Llama>(dir, &task, device)?,
-            };
-            score::check_finite(dir, &columns)?;
+            let logprobs = self.kind == Architecture::Decoder;
+            let model = task.open(dir, self.kind, logprobs, device)?;
+            let columns = task.columns(dir, &*model, &rows)?;
             let done = score::scored(&columns);
             if done < all {
                 let text =

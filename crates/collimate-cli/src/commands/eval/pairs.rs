@@ -7,7 +7,7 @@ use collimate::core::PreferencePair;
 use collimate::data::{
     Format, HhTurns, Labels, OnBadRow, ReadOptions, ReadReport, read_labelled_pairs,
 };
-use collimate::lm::{Architecture, Encoder, Llama};
+use collimate::lm::Architecture;
 use collimate::prelude::Device;
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use super::accuracy::Found;
 use super::cases::as_chat;
 use super::lists::{self, Lists};
 use super::out::{Out, Places};
-use crate::commands::score::{self, Column, Rows, Task, logps, rewards};
+use crate::commands::score::{self, Rows, Task};
 use crate::common::{self, DeviceName, Failure, Interrupted};
 use crate::names;
 use crate::rendering::RenderArgs;
@@ -221,22 +221,16 @@ fn scores(
     report: ReadReport,
     device: &Device,
 ) -> Result<Vec<(f32, f32)>, Failure> {
-    let columns = |dir: &Path, report| -> Result<BTreeMap<&str, Vec<Value>>, Failure> {
-        let tokenizer = args.render.rendering().open(dir)?;
+    let rows = Rows::Pairs(pairs.to_vec());
+    let columns = |dir: &Path| -> Result<BTreeMap<&str, Vec<Value>>, Failure> {
         let task = Task {
-            tokenizer,
-            rows: Rows::Pairs(pairs.to_vec()),
-            report,
+            tokenizer: args.render.rendering().open(dir)?,
             max_length: args.max_length,
             label: args.label.clone(),
             interrupt: runs::interrupt(),
         };
-        let columns: Vec<Column> = match kind {
-            Architecture::Decoder => logps::columns(dir, &task, device)?,
-            Architecture::Encoder => rewards::columns::<Encoder>(dir, &task, device)?,
-            _ => rewards::columns::<Llama>(dir, &task, device)?,
-        };
-        score::check_finite(dir, &columns)?;
+        let model = task.open(dir, kind, kind == Architecture::Decoder, device)?;
+        let columns = task.columns(dir, &*model, &rows)?;
         let (done, all) = (score::scored(&columns), pairs.len());
         if done < all {
             let text = format!(
@@ -247,7 +241,8 @@ fn scores(
         }
         Ok(columns.into_iter().collect())
     };
-    let of_model = columns(&args.model, Some(report))?;
+    let of_model = columns(&args.model)?;
+    common::tell(&report.to_string());
     let numbers = |columns: &BTreeMap<&str, Vec<Value>>, name: &str| -> Vec<f64> {
         let values = columns.get(name).into_iter().flatten();
         values
@@ -257,7 +252,7 @@ fn scores(
     let side = |side: &str| -> Vec<f64> { numbers(&of_model, &format!("{side}_logps")) };
     let sides = match (kind, &args.reference) {
         (Architecture::Decoder, Some(reference)) => {
-            let of_reference = columns(reference, None)?;
+            let of_reference = columns(reference)?;
             ["chosen", "rejected"].map(|name| {
                 let reference = numbers(&of_reference, &format!("{name}_logps"));
                 side(name)

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, TextTokenizer};
+use collimate::data::{
+    ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, ReadOptions, TextTokenizer,
+};
 use collimate::lm::LlamaConfig;
 use collimate::recipes::direct::UnpairedConfig;
 use collimate::recipes::{Adaptation, RecipeError};
@@ -48,6 +50,9 @@ align_config! {
     prompts;
     align: UnpairedConfig = UnpairedConfig::default();
     label_noise: |_| 0.0;
+    reading: |_, reading| reading;
+    margins: |_| false;
+    weights: |_| &[];
 }
 
 /// The command `kto`.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use collimate::core::PreferencePair;
 use collimate::data::SftExample;
+use collimate::data::TextTokenizer;
 use collimate::lm::Llama;
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::direct::{UnpairedData, align_unpaired, write_report};
@@ -21,7 +22,11 @@ impl Alignment for Kto {
 
     const LABELS: &'static str = ", with a label for each single answer";
 
-    fn read(config: &Config, dir: &Path) -> Result<(UnpairedData<'static>, String), Failure> {
+    fn read(
+        config: &Config,
+        dir: &Path,
+        _: &TextTokenizer,
+    ) -> Result<(UnpairedData<'static>, String), Failure> {
         let (rows, reports) = labelled::read(config)?;
         let good = rows.train.iter().filter(|(_, good)| *good).count();
         let mut about = format!(

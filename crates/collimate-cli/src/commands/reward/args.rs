@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, TextTokenizer};
+use collimate::data::{
+    AnswerPairs, ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, ReadOptions,
+    TextTokenizer,
+};
 use collimate::lm::LlamaConfig;
 use collimate::nn::Pooling;
 use collimate::recipes::Adaptation;
@@ -52,6 +55,16 @@ pub(crate) struct Config {
     pub(crate) format: Option<Format>,
     /// Handling of rows that cannot be read: fail, or drop and count them.
     pub(crate) on_bad_row: OnBadRow,
+    /// Pairs to make from several scored answers: all pairs, or best_worst (the best against the
+    /// worst).
+    pub(crate) answer_pairs: AnswerPairs,
+    /// Weight of each `data` in the loss, above 0, in the same order; if empty, all are 1. The weight
+    /// multiplies the weights of the pairs.
+    pub(crate) data_weights: Vec<f64>,
+    /// Folder that keeps the tokens of the training pairs on disk, for more pairs than fit into
+    /// memory. A later run with the same input and options reads the tokens there. If absent, the tokens
+    /// are kept in memory.
+    pub(crate) token_store: Option<PathBuf>,
     /// Prompt of an hh-rlhf dialogue: the last turn or the full dialogue.
     pub(crate) hh_turns: HhTurns,
     /// Handling of messages if the model has no chat template: refuse them, or write them as plain
@@ -95,6 +108,9 @@ impl Default for Config {
             model: None,
             format: None,
             on_bad_row: OnBadRow::Fail,
+            answer_pairs: AnswerPairs::All,
+            data_weights: Vec::new(),
+            token_store: None,
             hh_turns: HhTurns::LastTurnOnly,
             chat_fallback: ChatFallback::default(),
             chat_template: None,
@@ -115,12 +131,19 @@ impl Default for Config {
 
 impl OnData for Config {
     fn own(&self) -> Own<'_> {
+        let own = own!(self, self.reward, self.reward.seed);
         Own {
+            reading: ReadOptions {
+                answer_pairs: self.answer_pairs,
+                pair_numbers: true,
+                ..own.reading.clone()
+            },
+            data_weights: &self.data_weights,
             test: &self.test,
             pooling: self.pooling.is_some(),
             label: self.label.is_some(),
             sft: Some(&self.sft),
-            ..own!(self, self.reward, self.reward.seed)
+            ..own
         }
     }
 }
@@ -128,6 +151,12 @@ impl OnData for Config {
 impl Adapts for Config {
     fn adaptation(&mut self) -> &mut Adaptation {
         &mut self.reward.adaptation
+    }
+}
+
+impl flags::Weighs for Config {
+    fn data_weights(&mut self) -> &mut Vec<f64> {
+        &mut self.data_weights
     }
 }
 
@@ -170,6 +199,9 @@ impl Layered for Reward {
             Flag::of("seed", "N", &["reward.seed", "pretrain.seed", "sft.seed"]),
             Flag::of("pooling", "POOLING", &["pooling"]).rare(),
             Flag::of("label", "LABEL", &["label"]).rare(),
+            flags::answer_pairs(),
+            flags::token_store(),
+            flags::data_weights(),
         ]);
         all.extend(flags::lora_form(&["reward.adaptation"]));
         all.extend(flags::reading());
@@ -189,6 +221,7 @@ impl Layered for Reward {
             }
         }
         config.reward.check()?;
+        files::check_weights(&config.data_weights)?;
         check(config, given)
     }
 

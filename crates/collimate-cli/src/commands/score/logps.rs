@@ -3,55 +3,77 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use collimate::data::TokenizedExample;
+use collimate::data::{TextTokenizer, TokenizeReport, TokenizedExample};
 use collimate::lm::Llama;
 use collimate::nn::{Backbone, Forward, HfFolder, Pack, completion_logps};
 use collimate::prelude::Device;
-use collimate::train::Progress;
 use serde_json::{Value, json};
 
-use super::{Column, Rows, Task};
+use super::{Column, Rows, ScoreModel, Task};
 use crate::common::Failure;
 
 const TOKENS_PER_PACK: usize = 4096;
 
-/// Computes the columns `logps` and `tokens`, or both for each answer of a pair.
-pub(crate) fn columns(dir: &Path, task: &Task, device: &Device) -> Result<Vec<Column>, Failure> {
-    let model = Llama::load(dir, device)?;
-    let length = task.max_length(model.max_positions())?;
-    match &task.rows {
-        Rows::Single(rows) => {
-            let (ids, cut) = task
-                .tokenizer
-                .encode_examples(rows, length, Task::TRUNCATION)?;
-            task.tell(&cut, length);
-            let groups: Vec<_> = ids.iter().map(single).collect();
-            let (logps, tokens) = score(&model, &groups, &|| task.flow())?;
-            Ok(vec![("logps", logps), ("tokens", tokens)])
-        }
-        Rows::Pairs(rows) => {
-            let (ids, cut) = task
-                .tokenizer
-                .encode_pairs(rows, length, Task::TRUNCATION)?;
-            task.tell(&cut, length);
-            let groups: Vec<_> = ids
-                .iter()
-                .map(|p| {
-                    (
-                        p.prompt.as_slice(),
-                        vec![p.chosen.as_slice(), p.rejected.as_slice()],
-                    )
-                })
-                .collect();
-            let (logps, tokens) = score(&model, &groups, &|| task.flow())?;
-            let part =
-                |values: &[Value], which| values.iter().skip(which).step_by(2).cloned().collect();
-            Ok(vec![
-                ("chosen_logps", part(&logps, 0)),
-                ("rejected_logps", part(&logps, 1)),
-                ("chosen_tokens", part(&tokens, 0)),
-                ("rejected_tokens", part(&tokens, 1)),
-            ])
+/// A causal language model. It gives the columns `logps` and `tokens`, or both for each answer of a
+/// pair.
+pub(crate) struct Logps {
+    model: Llama,
+    tokenizer: TextTokenizer,
+    length: usize,
+}
+
+impl Logps {
+    pub(crate) fn open(dir: &Path, task: &Task, device: &Device) -> Result<Self, Failure> {
+        let model = Llama::load(dir, device)?;
+        Ok(Self {
+            length: task.max_length(model.max_positions())?,
+            tokenizer: task.tokenizer.clone(),
+            model,
+        })
+    }
+}
+
+impl ScoreModel for Logps {
+    fn length(&self) -> usize {
+        self.length
+    }
+
+    fn score(
+        &self,
+        rows: &Rows,
+        done: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<(Vec<Column>, TokenizeReport), Failure> {
+        let (length, cut) = (self.length, Task::TRUNCATION);
+        match rows {
+            Rows::Single(rows) => {
+                let (ids, cut) = self.tokenizer.encode_examples(rows, length, cut)?;
+                let groups: Vec<_> = ids.iter().map(single).collect();
+                let (logps, tokens) = score(&self.model, &groups, done)?;
+                Ok((vec![("logps", logps), ("tokens", tokens)], cut))
+            }
+            Rows::Pairs(rows) => {
+                let (ids, cut) = self.tokenizer.encode_pairs(rows, length, cut)?;
+                let groups: Vec<_> = ids
+                    .iter()
+                    .map(|p| {
+                        (
+                            p.prompt.as_slice(),
+                            vec![p.chosen.as_slice(), p.rejected.as_slice()],
+                        )
+                    })
+                    .collect();
+                let (logps, tokens) = score(&self.model, &groups, done)?;
+                let part = |values: &[Value], which| {
+                    values.iter().skip(which).step_by(2).cloned().collect()
+                };
+                let columns = vec![
+                    ("chosen_logps", part(&logps, 0)),
+                    ("rejected_logps", part(&logps, 1)),
+                    ("chosen_tokens", part(&tokens, 0)),
+                    ("rejected_tokens", part(&tokens, 1)),
+                ];
+                Ok((columns, cut))
+            }
         }
     }
 }
@@ -63,16 +85,16 @@ fn single(example: &TokenizedExample) -> Group<'_> {
     (&example.prompt, vec![&example.completion])
 }
 
-/// Computes log-probability and token count of every completion, in order, until `flow` breaks.
+/// Computes log-probability and token count of every completion, in order. `done` is called with the
+/// number of groups after each pack, until it breaks.
 pub(crate) fn score(
     model: &Llama,
     groups: &[Group<'_>],
-    flow: &dyn Fn() -> ControlFlow<()>,
+    done: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<(Vec<Value>, Vec<Value>), Failure> {
-    let mut meter = Progress::Auto.start("log-probabilities", 0, groups.len() as u64);
     let (mut logps, mut tokens) = (Vec::new(), Vec::new());
     let mut start = 0;
-    while start < groups.len() && flow().is_continue() {
+    while start < groups.len() {
         let mut pack = Pack::new();
         let mut end = start;
         while end < groups.len() && (end == start || pack.tokens() < TOKENS_PER_PACK) {
@@ -86,7 +108,9 @@ pub(crate) fn score(
         let values = completion_logps(model, &batch, Forward::EVAL).into_data();
         logps.extend(values.iter::<f32>().map(|v| json!(v)));
         start = end;
-        meter.set(end as u64, "rows");
+        if done(end).is_break() {
+            break;
+        }
     }
     Ok((logps, tokens))
 }

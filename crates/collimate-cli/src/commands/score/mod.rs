@@ -2,20 +2,23 @@
 
 pub(crate) mod logps;
 pub(crate) mod rewards;
+mod rows;
+mod write;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use collimate::core::PreferencePair;
 use collimate::data::{
-    Format, HhTurns, Input, OnBadRow, ReadOptions, ReadReport, SftExample, TextTokenizer,
-    TokenizeReport, Truncation,
+    Format, HhTurns, OnBadRow, SftExample, TextTokenizer, TokenizeReport, Truncation,
 };
-use collimate::files::atomic_write;
 use collimate::lm::{Architecture, Encoder, Llama};
-use collimate::train::Interrupt;
-use serde_json::{Map, Value, json};
+use collimate::prelude::Device;
+use collimate::train::{Interrupt, Progress};
+use serde_json::Value;
 
+use self::logps::Logps;
+use self::rewards::Rewards;
 use crate::common::{self, DeviceName, Failure, Interrupted};
 use crate::names;
 use crate::rendering::RowRenderArgs;
@@ -89,14 +92,18 @@ impl Rows {
             Self::Pairs(rows) => rows.len(),
         }
     }
+
+    fn unit(&self) -> &'static str {
+        match self {
+            Self::Single(_) => "rows",
+            Self::Pairs(_) => "pairs",
+        }
+    }
 }
 
-/// The rows, with everything that scoring needs beside a model.
+/// Everything that scoring needs beside rows and a model.
 pub(crate) struct Task {
     pub(crate) tokenizer: TextTokenizer,
-    pub(crate) rows: Rows,
-    /// Report on reading the rows, if it has not been printed yet.
-    pub(crate) report: Option<ReadReport>,
     pub(crate) max_length: Option<usize>,
     /// Label whose score is the reward, if the model has several labels.
     pub(crate) label: Option<String>,
@@ -117,14 +124,39 @@ impl Task {
         }
     }
 
-    /// Reports the rows that were read, and how many were cut.
-    pub(crate) fn tell(&self, cut: &TokenizeReport, length: usize) {
-        if let Some(report) = &self.report {
-            common::tell(&report.to_string());
-        }
-        if cut.is_worth_telling() {
-            common::tell(&format!("longest sequence: {length} tokens; {cut}"));
-        }
+    /// Opens a model that scores rows: a reward model, or with `logprobs` a language model.
+    pub(crate) fn open(
+        &self,
+        dir: &Path,
+        kind: Architecture,
+        logprobs: bool,
+        device: &Device,
+    ) -> Result<Box<dyn ScoreModel>, Failure> {
+        Ok(match (logprobs, kind) {
+            (true, _) => Box::new(Logps::open(dir, self, device)?),
+            (false, Architecture::Encoder) => {
+                Box::new(Rewards::<Encoder>::open(dir, self, device)?)
+            }
+            (false, _) => Box::new(Rewards::<Llama>::open(dir, self, device)?),
+        })
+    }
+
+    /// Computes the columns of all rows, or of those before a stop was requested. Reports how many
+    /// rows were cut.
+    pub(crate) fn columns(
+        &self,
+        dir: &Path,
+        model: &dyn ScoreModel,
+        rows: &Rows,
+    ) -> Result<Vec<Column>, Failure> {
+        let mut meter = Progress::Auto.start("score", 0, rows.len() as u64);
+        let (columns, cut) = model.score(rows, &mut |done| {
+            meter.set(done as u64, rows.unit());
+            self.flow()
+        })?;
+        tell_cut(&cut, model.length());
+        check_finite(dir, &columns, 0)?;
+        Ok(columns)
     }
 
     /// Breaks if a stop was requested.
@@ -139,6 +171,27 @@ impl Task {
     pub(crate) const TRUNCATION: Truncation = Truncation::KeepEnd;
 }
 
+/// A model that scores rows.
+pub(crate) trait ScoreModel {
+    /// Returns the maximum sequence length in tokens.
+    fn length(&self) -> usize;
+
+    /// Computes the columns of rows, and counts what was cut. `done` is called with the number of
+    /// rows that are scored; if it breaks, the rest is left.
+    fn score(
+        &self,
+        rows: &Rows,
+        done: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<(Vec<Column>, TokenizeReport), Failure>;
+}
+
+/// Reports how many rows were cut to `length` tokens.
+fn tell_cut(cut: &TokenizeReport, length: usize) {
+    if cut.is_worth_telling() {
+        common::tell(&format!("longest sequence: {length} tokens; {cut}"));
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let device = args.device.open()?;
@@ -148,84 +201,65 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let architecture = common::architecture(&args.model)?;
     let rendering = args.render.rendering();
-    let tokenizer = rendering
-        .open(&args.model)?
-        .with_max_prompt_length(args.max_prompt_length);
-    let (rows, report) = read(args)?;
     let task = Task {
-        tokenizer,
-        rows,
-        report: Some(report),
+        tokenizer: rendering
+            .open(&args.model)?
+            .with_max_prompt_length(args.max_prompt_length),
         max_length: args.max_length,
         label: args.label.clone(),
         interrupt: runs::interrupt(),
     };
-    let columns = match (args.logprobs, architecture) {
-        (true, _) => logps::columns(&args.model, &task, &device)?,
-        (false, Architecture::Encoder) => rewards::columns::<Encoder>(&args.model, &task, &device)?,
-        (false, _) => rewards::columns::<Llama>(&args.model, &task, &device)?,
-    };
-    check_finite(&args.model, &columns)?;
-    let (done, all) = (scored(&columns), task.rows.len());
-    if done > 0 {
-        write(args, &task.rows, &columns)?;
+    let mut parts = rows::Parts::open(args)?;
+    let model = task.open(&args.model, architecture, args.logprobs, &device)?;
+    let (mut done, mut cut, mut stopped) = (0, TokenizeReport::default(), false);
+    let result = write::to(args.out.as_deref(), |out| {
+        let mut meter = Progress::Auto.start_unknown("score");
+        while let Some(rows) = parts.next()? {
+            let (columns, of_part) = model.score(&rows, &mut |scored| {
+                meter.set((done + scored) as u64, rows.unit());
+                task.flow()
+            })?;
+            check_finite(&args.model, &columns, done)?;
+            cut = cut + of_part;
+            done += scored(&columns);
+            stopped = task.flow().is_break();
+            if out(&write::lines(&rows, &columns)?)?.is_break() || stopped {
+                break;
+            }
+        }
+        if done == 0 && !stopped {
+            let report = parts.report();
+            return Err(format!("{report}: no row is left: correct the file").into());
+        }
+        Ok(())
+    });
+    if let (Err(error), true) = (&result, done > 0) {
+        return Err(format!("{error}; the {done} rows before are scored and written").into());
     }
-    match done < all {
-        true => Err(Interrupted(format!(
-            "stopped: {done} of {all} rows are scored and written"
-        ))
-        .into()),
+    result?;
+    common::tell(&parts.report().to_string());
+    tell_cut(&cut, model.length());
+    if let (Some(out), true) = (&args.out, done > 0) {
+        common::tell(&format!("wrote {}", out.display()));
+    }
+    match stopped {
+        true if done == 0 => {
+            let text = "stopped before the first row was scored: nothing is written";
+            Err(Interrupted(text.to_owned()).into())
+        }
+        true => Err(Interrupted(format!("stopped: {done} rows are scored and written")).into()),
         false => Ok(()),
     }
 }
 
-fn read(args: &Args) -> Result<(Rows, ReadReport), Failure> {
-    let mut input = Input::open(&args.data)?;
-    let format = match args.format {
-        Some(format) => format,
-        None => input.format()?,
-    };
-    let options = ReadOptions {
-        format: args.format,
-        on_bad_row: args.on_bad_row,
-        hh_turns: args.hh_turns,
-        ..ReadOptions::default()
-    };
-    let (rows, report) = match format {
-        Format::PromptCompletion | Format::Messages => {
-            let (rows, report) = input.read_sft(&options)?;
-            (Rows::Single(rows), report)
-        }
-        Format::Candidates => {
-            let (candidates, report) = input.read_unlabelled(&options)?;
-            let rows = candidates.into_iter().flat_map(|row| {
-                let example = move |completion| SftExample {
-                    prompt: row.prompt.clone(),
-                    completion,
-                };
-                row.responses.into_iter().map(example)
-            });
-            (Rows::Single(rows.collect()), report)
-        }
-        _ => {
-            let (rows, report) = input.read_pairs(&options)?;
-            (Rows::Pairs(rows), report)
-        }
-    };
-    if report.kept == 0 {
-        return Err(format!("{report}: no row is left: correct the file").into());
-    }
-    Ok((rows, report))
-}
-
-/// Refuses results that JSON cannot hold.
-pub(crate) fn check_finite(model: &Path, columns: &[Column]) -> Result<(), Failure> {
+/// Refuses results that JSON cannot hold. `before` is the number of rows before these.
+fn check_finite(model: &Path, columns: &[Column], before: usize) -> Result<(), Failure> {
     for (name, values) in columns {
         if let Some(index) = values.iter().position(Value::is_null) {
             return Err(format!(
                 "{}: {name} of row {} is not a finite number: the model's weights are broken",
                 model.display(),
-                index + 1
+                before + index + 1
             )
             .into());
         }
@@ -242,44 +276,3 @@ pub(crate) fn scored(columns: &[Column]) -> usize {
 
 /// One column of results: a name, and a value for each row that is scored.
 pub(crate) type Column = (&'static str, Vec<Value>);
-
-fn write(args: &Args, rows: &Rows, columns: &[Column]) -> Result<(), Failure> {
-    let mut text = String::new();
-    let mut line = |index: usize, mut row: Map<String, Value>| -> Result<(), Failure> {
-        for (name, values) in columns {
-            row.insert((*name).to_owned(), values[index].clone());
-        }
-        text += &serde_json::to_string(&row)?;
-        text.push('\n');
-        Ok(())
-    };
-    let object = |value: Value| match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    };
-    let done = scored(columns);
-    match rows {
-        Rows::Single(rows) => {
-            for (index, row) in rows.iter().take(done).enumerate() {
-                let value = json!({"prompt": row.prompt, "completion": row.completion.text});
-                line(index, object(value))?;
-            }
-        }
-        Rows::Pairs(rows) => {
-            for (index, row) in rows.iter().take(done).enumerate() {
-                let value = json!({
-                    "prompt": row.prompt, "chosen": row.chosen.text, "rejected": row.rejected.text,
-                });
-                line(index, object(value))?;
-            }
-        }
-    }
-    match &args.out {
-        Some(path) => {
-            atomic_write(path, text.as_bytes())?;
-            common::tell(&format!("wrote {}", path.display()));
-        }
-        None => common::print(&text)?,
-    }
-    Ok(())
-}

@@ -198,8 +198,8 @@ pub(crate) fn from_files(config: &Config, needs_sft: bool) -> Result<Parts, Fail
     let options = files::options(config.format, config.on_bad_row, config.hh_turns);
     files::check(config.data.iter().chain(&config.test))?;
     let mut reports = Vec::new();
-    let rows = files::pairs(&config.data, &options, &mut reports)?;
-    let test = files::pairs(&config.test, &options, &mut reports)?;
+    let rows = files::pairs(&config.data, &[], &options, &mut reports)?;
+    let test = files::pairs(&config.test, &[], &options, &mut reports)?;
     let (rest, validation, test) = if config.test.is_empty() {
         let [test, validation, rest] = files::split(rows, [0.2, 0.1, 0.7])?;
         (rest, validation, test)

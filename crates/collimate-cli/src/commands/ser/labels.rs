@@ -41,9 +41,9 @@ impl LabelFiles {
         let options = files::options(config.format, config.on_bad_row, config.hh_turns);
         let mut reports = Vec::new();
         Ok(Self {
-            labelled: files::pairs(&config.labelled, &options, &mut reports)?,
-            validation: files::pairs(&config.validation, &options, &mut reports)?,
-            test: files::pairs(&config.test, &options, &mut reports)?,
+            labelled: files::pairs(&config.labelled, &[], &options, &mut reports)?,
+            validation: files::pairs(&config.validation, &[], &options, &mut reports)?,
+            test: files::pairs(&config.test, &[], &options, &mut reports)?,
             reports,
         })
     }

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, TextTokenizer};
+use collimate::data::{
+    AnswerPairs, ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, ReadOptions,
+    TextTokenizer,
+};
 use collimate::lm::LlamaConfig;
 use collimate::losses::PreferenceLoss;
 use collimate::recipes::sera::{Method, SeraConfig};
@@ -16,7 +19,7 @@ use crate::commands::align::pairs::Choices;
 use crate::commands::align::{self, Aligned, align_config};
 use crate::common::Failure;
 use crate::options::{Flag, Given, Inputs, Layered, Options};
-use crate::own::flags::{Adapts, HasLoss};
+use crate::own::flags::{self as own_flags, Adapts, HasLoss};
 use crate::own::{OnData, Own, own};
 use crate::preview::{Preview, RowsOf};
 use crate::rendering::TemplateKwargs;
@@ -46,11 +49,20 @@ align_config! {
     {
         /// Share of the training pairs whose label is swapped, between 0 and 1.
         label_noise: f64 = 0.0;
+        /// Pairs to make from several scored answers: all pairs, or best_worst (the best against the
+        /// worst).
+        answer_pairs: AnswerPairs = AnswerPairs::All;
     }
     /// Number of prompts that the final policies answer.
     prompts;
     align: SeraConfig = recipe();
     label_noise: |config| config.label_noise;
+    reading: |config, reading| ReadOptions {
+        answer_pairs: config.answer_pairs,
+        ..reading
+    };
+    margins: |_| false;
+    weights: |_| &[];
 }
 
 fn recipe() -> SeraConfig {
@@ -99,6 +111,7 @@ impl Layered for Sera {
         flags.push(Flag::of("devices", "WHEN", &["align.devices"]).rare());
         flags.extend(align::training_flags());
         flags.push(align::label_noise());
+        flags.push(own_flags::answer_pairs());
         flags.extend(align::last_flags());
         flags
     }

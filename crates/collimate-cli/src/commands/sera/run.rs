@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use collimate::data::TextTokenizer;
 use collimate::lm::Llama;
 use collimate::recipes::sera::{AnswerScorer, Method, SeraData, align, write_report};
 use serde_json::json;
@@ -16,7 +17,11 @@ use crate::runs;
 impl Alignment for Sera {
     type Data<'a> = SeraData<'a>;
 
-    fn read(config: &Config, dir: &Path) -> Result<(SeraData<'static>, String), Failure> {
+    fn read(
+        config: &Config,
+        dir: &Path,
+        _: &TextTokenizer,
+    ) -> Result<(SeraData<'static>, String), Failure> {
         let chooses = config.align.methods.contains(&Method::BestSera);
         read_pairs::<Self>(config, dir, |all| match (&config.judge, chooses) {
             (None, _) => 0,

@@ -108,6 +108,12 @@ impl ChatTemplate {
         })
     }
 
+    /// Returns the present day in UTC, if the template writes a date.
+    pub(super) fn today(&self) -> Option<String> {
+        let day = || Moment::now().format("%Y-%m-%d").ok();
+        self.names("strftime_now").then(day).flatten()
+    }
+
     /// Returns true if a message has a key whose name does not occur in the template.
     pub(super) fn leaves_unread(&self, messages: &[Message]) -> bool {
         let reads = |key: &str| match values::REASONING.contains(&key) {
