@@ -171,6 +171,45 @@ fn a_reference_makes_margins_of_log_ratios() {
     let (kept, _) = filter(path, &with);
     assert_eq!(kept.iter().map(index).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(kept[2]["filter_score"], -2.0);
+    // The same rows in another order are other pairs.
+    let text_of = fs::read_to_string(path.join("reference.jsonl")).unwrap();
+    let mut lines: Vec<String> = text_of.lines().map(str::to_owned).collect();
+    lines.swap(4, 5);
+    write_rows(&path.join("reference.jsonl"), &lines);
+    let all = [
+        &["filter", "scored.jsonl", "--out", "other.jsonl"],
+        &with[..],
+    ]
+    .concat();
+    let output = run("data", path, &all);
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("reference.jsonl:5: another pair than in the first file"),
+        "{told}"
+    );
+    assert!(!path.join("other.jsonl").exists());
+}
+
+#[test]
+fn rows_that_stay_keep_every_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = r#"{"id": 12345678901234567890123, "chosen": "a", "rejected": "b", "chosen_score": 2.8903756141662598, "rejected_score": 1}"#;
+    write_rows(&folder.path().join("scored.jsonl"), &[row.to_owned()]);
+    let all = [
+        "filter",
+        "scored.jsonl",
+        "--rule",
+        "largest",
+        "--keep",
+        "1",
+        "--out",
+        "k.jsonl",
+    ];
+    succeed("data", folder.path(), &all);
+    let kept = fs::read_to_string(folder.path().join("k.jsonl")).unwrap();
+    let start = row.strip_suffix('}').unwrap();
+    assert!(kept.starts_with(start), "{kept}");
+    assert!(json_lines(&folder.path().join("k.jsonl"))[0]["filter_score"].is_number());
 }
 
 #[test]
@@ -184,6 +223,7 @@ fn wrong_files_and_options_are_refused_in_one_line() {
     );
     write_rows(&path.join("broken.jsonl"), &[r#"{"chosen": "#.to_owned()]);
     fs::write(path.join("empty.jsonl"), "").unwrap();
+    fs::write(path.join("packed.jsonl.gz"), b"\x1f\x8b\x08\x00").unwrap();
     for (arguments, says) in [
         (&["scored.jsonl", "--rule", "largest"][..], "need --keep"),
         (
@@ -201,9 +241,16 @@ fn wrong_files_and_options_are_refused_in_one_line() {
         ),
         (
             &["plain.jsonl", "--rule", "status"],
-            "plain.jsonl:1: the pair has no scores",
+            "plain.jsonl:1: the pair has no scores, or a value is null",
         ),
-        (&["broken.jsonl", "--rule", "status"], "broken.jsonl:1: "),
+        (
+            &["broken.jsonl", "--rule", "status"],
+            "broken.jsonl:1: column ",
+        ),
+        (
+            &["packed.jsonl.gz", "--rule", "status"],
+            "is packed or a Parquet file",
+        ),
         (
             &["empty.jsonl", "--rule", "status"],
             "empty.jsonl: the file has no row",
@@ -219,7 +266,7 @@ fn wrong_files_and_options_are_refused_in_one_line() {
                 "--reference",
                 "plain.jsonl",
             ],
-            "scored.jsonl:1: the pair has no log-probabilities",
+            "scored.jsonl:1: the pair has no log-probabilities, or a value is null",
         ),
     ] {
         let all = [&["filter"], arguments, &["--out", "kept.jsonl"]].concat();

@@ -43,3 +43,37 @@ fn a_bad_row_late_in_the_file_leaves_what_is_scored() {
     assert!(!run("score", path, &arguments).status.success());
     assert!(!path.join("none.jsonl").exists());
 }
+
+#[cfg(unix)]
+#[test]
+fn devices_are_refused_as_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    write_rows(&path.join("pairs.jsonl"), &rows(10));
+    let model = model();
+    let arguments = [
+        "--logprobs",
+        "--model",
+        &model,
+        "--data",
+        "pairs.jsonl",
+        "--out",
+        "/dev/null",
+    ];
+    let output = run("score", path, &arguments);
+    let told = text(&output.stderr);
+    assert!(
+        !output.status.success() && told.contains("a device or a pipe"),
+        "{told}"
+    );
+    let output = run(
+        "data",
+        path,
+        &["convert", "pairs.jsonl", "--out", "pairs.jsonl", "--force"],
+    );
+    let told = text(&output.stderr);
+    assert!(
+        !output.status.success() && told.contains("is also an input file"),
+        "{told}"
+    );
+}

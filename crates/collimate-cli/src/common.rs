@@ -128,6 +128,7 @@ pub(crate) fn check_writable(out: &Path) -> Result<(), Failure> {
     let folder = out.parent().filter(|f| !f.as_os_str().is_empty());
     let problem = match folder {
         _ if out.is_dir() => "this is a folder: name a file in the folder".to_owned(),
+        _ if out.exists() && !out.is_file() => "this is a device or a pipe: name a file".to_owned(),
         Some(folder) if !folder.is_dir() => "the folder of this file does not exist: create the \
                                              folder first"
             .to_owned(),

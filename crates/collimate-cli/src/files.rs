@@ -81,7 +81,7 @@ pub(crate) fn pairs(
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Numbers {
     pairs: usize,
-    margins: usize,
+    pub(crate) margins: usize,
     weights: usize,
     /// Number of pairs of weight 0.
     zero: usize,

@@ -156,8 +156,8 @@ impl Source<'_> {
         };
         if pairs.is_empty() {
             return Err(
-                "no pair is left to learn from: the pairs were dropped, as `collimate data check` \
-                 says, or all prompts fell into the parts that measure the model: give rows with \
+                "no pair is left to learn from: the pairs were dropped or have weight 0, as \
+                 `collimate data check` says, or all prompts fell into the parts that measure the model: give rows with \
                  more different prompts"
                     .into(),
             );

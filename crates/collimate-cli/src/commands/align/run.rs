@@ -143,7 +143,11 @@ pub(crate) fn read_pairs<A: Alignment>(
         noise(config),
         parts.validation.len(),
     );
-    about += &files::Numbers::of(&parts.train).said(config.uses_margins());
+    let numbers = files::Numbers::of(&parts.train);
+    about += &numbers.said(config.uses_margins());
+    if config.uses_margins() && numbers.margins == 0 {
+        about += " No training pair has a margin, so --use-margins changes nothing.";
+    }
     for report in &parts.reports {
         about += &format!(" {report}.");
     }

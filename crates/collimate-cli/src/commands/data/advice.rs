@@ -49,6 +49,12 @@ pub(super) fn of(facts: &Facts) -> Vec<String> {
              bad answers."
         ));
     }
+    if facts.with_weight_zero > 0 {
+        said.push(format!(
+            "{} weight 0: training leaves such pairs out.",
+            repeat(facts.with_weight_zero, "pair has", "pairs have")
+        ));
+    }
     let repeats = &facts.repeats;
     if repeats.equal_rows > 0 {
         said.push(format!(

@@ -53,6 +53,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let out = args.out.display();
     common::check_writable(&args.out)?;
+    for file in &args.files {
+        common::check_other(&args.out, file)?;
+    }
     if args.out.exists() && !args.force {
         return Err(format!(
             "--out {out} exists already: give another name, or --force to replace the file"

@@ -41,6 +41,8 @@ pub(super) struct Facts {
     pub(super) with_margins: usize,
     /// Number of pairs with a weight.
     pub(super) with_weights: usize,
+    /// Number of pairs of weight 0.
+    pub(super) with_weight_zero: usize,
     /// Number of answers that are labelled good, if the rows have labels.
     pub(super) labelled_good: Option<usize>,
     pub(super) repeats: Repeats,
@@ -105,6 +107,7 @@ impl Facts {
             with_scores: tally.with_scores,
             with_margins: tally.with_margins,
             with_weights: tally.with_weights,
+            with_weight_zero: tally.with_weight_zero,
             labelled_good: tally.labelled_good,
             repeats,
             characters: tally.characters.parts(),

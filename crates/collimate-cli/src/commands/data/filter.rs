@@ -159,8 +159,8 @@ fn check(args: &Args) -> Result<(), Failure> {
         Some(keep) if keep >= 1.0 && keep.fract() != 0.0 => Err(usage(format!(
             "--keep is {keep} but must be a share below 1 or a whole number of pairs"
         ))),
-        Some(keep) if !(keep > 0.0 && keep.is_finite()) => Err(usage(format!(
-            "--keep is {keep} but must be a finite number above 0"
+        Some(keep) if !(keep > 0.0 && keep < 1e15) => Err(usage(format!(
+            "--keep is {keep} but must be above 0 and below 1e15"
         ))),
         _ => Ok(()),
     }

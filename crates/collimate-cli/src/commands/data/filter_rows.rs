@@ -41,7 +41,7 @@ pub(super) fn write<T: Copy>(
                 return;
             }
             match next(&mut rows) {
-                Ok(row) => result = one(row, judge(numbers), &mut kept, &mut out),
+                Ok(row) => result = one(&row, judge(numbers), &mut kept, &mut out),
                 Err(what) => wrong = Some(format!("{name}: {what}")),
             }
         })?;
@@ -57,12 +57,11 @@ pub(super) fn write<T: Copy>(
 }
 
 /// Reads the next row that is not blank.
-fn next(rows: &mut impl Iterator<Item = io::Result<String>>) -> Result<Map<String, Value>, String> {
+fn next(rows: &mut impl Iterator<Item = io::Result<String>>) -> Result<String, String> {
     loop {
         match rows.next() {
             Some(Ok(row)) if row.trim().is_empty() => {}
-            Some(Ok(row)) => return serde_json::from_str(&row).map_err(|error| error.to_string()),
-            Some(Err(error)) => return Err(error.to_string()),
+            Some(row) => return row.map_err(|error| error.to_string()),
             None => {
                 return Err(
                     "the file became shorter while it was filtered: run the command again"
@@ -73,13 +72,11 @@ fn next(rows: &mut impl Iterator<Item = io::Result<String>>) -> Result<Map<Strin
     }
 }
 
-/// Writes a row if it is kept.
-fn one(
-    mut row: Map<String, Value>,
-    verdict: Verdict,
-    kept: &mut Kept,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+/// Column of the number that decided.
+const SCORE: &str = "filter_score";
+
+/// Writes a row if it is kept. A row whose answers stay keeps every byte.
+fn one(row: &str, verdict: Verdict, kept: &mut Kept, out: &mut dyn Write) -> io::Result<()> {
     let (swapped, score) = match verdict {
         Verdict::Kept { swapped, score } => (swapped, score),
         Verdict::Left(reason) => {
@@ -89,6 +86,11 @@ fn one(
     };
     kept.rows += 1;
     kept.swapped += usize::from(swapped);
+    let text = row.trim_end().strip_suffix('}');
+    if let (false, Some(text)) = (swapped || row.contains(SCORE), text) {
+        return writeln!(out, "{text},\"{SCORE}\":{}}}", json!(score));
+    }
+    let mut row: Map<String, Value> = serde_json::from_str(row)?;
     if swapped {
         // The margin belongs to the label that is exchanged.
         row.remove("margin");
@@ -97,7 +99,7 @@ fn one(
             .map(|(name, value)| (exchanged(name), value))
             .collect();
     }
-    row.insert("filter_score".to_owned(), json!(score));
+    row.insert(SCORE.to_owned(), json!(score));
     serde_json::to_writer(&mut *out, &row)?;
     out.write_all(b"\n")
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use collimate::core::Passes;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::common::Failure;
 
@@ -76,6 +77,14 @@ impl Scores {
                         );
                     };
                     let reference = other.log_gap().ok_or_else(|| others.lacks(what))?;
+                    if rows.texts()? != others.texts()? {
+                        return Err(others
+                            .wrong(
+                                "another pair than in the first file: both files must have the \
+                                 same pairs in the same order",
+                            )
+                            .into());
+                    }
                     let tokens = |row: &Row| (row.chosen_tokens, row.rejected_tokens);
                     if tokens(&row) != tokens(&other) {
                         return Err(others
@@ -158,6 +167,17 @@ impl Row {
     }
 }
 
+/// The texts of one row.
+#[derive(Debug, PartialEq, Deserialize)]
+struct Texts {
+    #[serde(default)]
+    prompt: Value,
+    #[serde(default)]
+    chosen: Value,
+    #[serde(default)]
+    rejected: Value,
+}
+
 /// The rows of a file.
 struct Rows {
     name: String,
@@ -170,9 +190,19 @@ impl Rows {
     fn open(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
         let file = File::open(path).map_err(|error| format!("{name}: {error}"))?;
+        let mut file = BufReader::with_capacity(1 << 16, file);
+        let head = file
+            .fill_buf()
+            .map_err(|error| format!("{name}: {error}"))?;
+        if head.starts_with(b"\x1f\x8b") || head.starts_with(b"PAR1") {
+            return Err(format!(
+                "{name} is packed or a Parquet file: give the JSON lines that `collimate score` writes"
+            )
+            .into());
+        }
         Ok(Self {
             name,
-            file: BufReader::with_capacity(1 << 16, file),
+            file,
             text: String::new(),
             line: 0,
         })
@@ -189,9 +219,22 @@ impl Rows {
             self.line += 1;
             if !self.text.trim().is_empty() {
                 let row = serde_json::from_str(&self.text);
-                return Ok(Some(row.map_err(|error| self.wrong(&error.to_string()))?));
+                return Ok(Some(row.map_err(|error| self.unreadable(&error))?));
             }
         }
+    }
+
+    /// Returns the texts of the current row.
+    fn texts(&self) -> Result<Texts, Failure> {
+        let texts = serde_json::from_str(&self.text);
+        Ok(texts.map_err(|error| self.unreadable(&error))?)
+    }
+
+    /// Returns the error of a row that is not JSON, or has a value of another type.
+    fn unreadable(&self, error: &serde_json::Error) -> String {
+        let text = error.to_string();
+        let what = text.split(" at line ").next().unwrap_or(&text);
+        self.wrong(&format!("column {}: {what}", error.column()))
     }
 
     fn wrong(&self, what: &str) -> String {
@@ -200,7 +243,7 @@ impl Rows {
 
     fn lacks(&self, what: &str) -> String {
         self.wrong(&format!(
-            "the pair has no {what}: the file must be the output of `collimate score` on pairs"
+            "the pair has no {what}, or a value is null: the file must be the output of `collimate score` on pairs"
         ))
     }
 }

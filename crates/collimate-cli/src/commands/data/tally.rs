@@ -22,6 +22,7 @@ pub(super) struct Tally<'m> {
     pub(super) with_scores: usize,
     pub(super) with_margins: usize,
     pub(super) with_weights: usize,
+    pub(super) with_weight_zero: usize,
     /// Number of answers that are labelled good, if the rows have labels.
     pub(super) labelled_good: Option<usize>,
     pub(super) characters: Counted,
@@ -39,6 +40,7 @@ impl<'m> Tally<'m> {
             with_scores: 0,
             with_margins: 0,
             with_weights: 0,
+            with_weight_zero: 0,
             labelled_good: None,
             characters: Counted::default(),
             contents: Contents::default(),
@@ -61,6 +63,8 @@ impl Visitor for Tally<'_> {
                     self.with_scores += usize::from(pair.score_gap.is_some());
                     self.with_margins += usize::from(pair.margin.is_some());
                     self.with_weights += usize::from(pair.weight.is_some());
+                    let zero = pair.weight.is_some_and(|weight| weight as f32 == 0.0);
+                    self.with_weight_zero += usize::from(zero);
                 }
             }
             Rows::Scored(answers) => self.with_scores += answers.len(),

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use self::logps::Logps;
 use self::rewards::Rewards;
+use self::write::Unwritten;
 use crate::common::{self, DeviceName, Failure, Interrupted};
 use crate::names;
 use crate::rendering::RowRenderArgs;
@@ -30,7 +31,9 @@ use crate::runs;
 /// The output is one JSON object per row: the row's prompt and texts with `score`, or for pairs
 /// `chosen_score` and `rejected_score`. With --logprobs, the values are `logps` (natural log,
 /// summed over the completion) and `tokens`, or `chosen_logps`, `rejected_logps`, `chosen_tokens`,
-/// `rejected_tokens`. Ctrl-C stops the command. Rows that have been scored are written.
+/// `rejected_tokens`. Ctrl-C stops the command. Rows that have been scored are written. If the command
+/// fails, they are in a file with the ending `.partial`. Both answers of a pair keep the same part of
+/// a prompt that is too long, so values of a pair can differ from those of single rows.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder of a saved reward model, or of a causal language model with --logprobs
@@ -233,10 +236,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
         Ok(())
     });
-    if let (Err(error), true) = (&result, done > 0) {
-        return Err(format!("{error}; the {done} rows before are scored and written").into());
+    match result {
+        Ok(()) => {}
+        Err(Unwritten::Output(error)) => return Err(error),
+        Err(Unwritten::Work(error, None)) => return Err(error),
+        Err(Unwritten::Work(error, Some(file))) => {
+            let file = file.display();
+            return Err(format!("{error}; the {done} rows before are in {file}").into());
+        }
     }
-    result?;
     common::tell(&parts.report().to_string());
     tell_cut(&cut, model.length());
     if let (Some(out), true) = (&args.out, done > 0) {
