@@ -150,12 +150,18 @@ impl Checkpoints {
         atomic_write(&state_path, &text)?;
         fs::rename(&unfinished, &target).map_err(TrainError::io(&target))?;
         sync_folder(&self.folder)?;
+        self.prune(keep_last, best)?;
+        Ok(target)
+    }
+
+    /// Removes every checkpoint that is neither the best nor among the last `keep_last`.
+    pub(crate) fn prune(&self, keep_last: usize, best: Option<u64>) -> Result<(), TrainError> {
         let steps = self.steps()?;
         let old = steps.len().saturating_sub(keep_last);
         for &step in steps[..old].iter().filter(|&&step| Some(step) != best) {
             self.discard(step)?;
         }
-        Ok(target)
+        Ok(())
     }
 
     /// Removes a checkpoint. It is renamed first, so that a half-removed folder is never read.

@@ -89,6 +89,8 @@ impl<'a, O: Objective> Run<'a, O> {
             if state.data.is_empty() {
                 state.data = data;
             }
+            // A kill between the last save and the removal of older checkpoints leaves these.
+            checkpoints.prune(config.keep_last, kept_best(&state, config))?;
         }
         if let Some(metrics) = context.metrics {
             metrics.rewind(&config.stage, state.metrics_lines)?;
@@ -123,8 +125,7 @@ impl<'a, O: Objective> Run<'a, O> {
         self.state.optimizer_steps = steps;
         let model = params::collect(model, true);
         let (step, last) = (self.state.step, self.config.keep_last);
-        let best = self.state.best.filter(|_| self.config.keep_best);
-        let best = best.map(|best| best.step);
+        let best = kept_best(&self.state, self.config);
         checkpoints
             .save(step, &self.state, &model, &moments, last, best)
             .map(Some)
@@ -179,6 +180,12 @@ impl<'a, O: Objective> Run<'a, O> {
 pub(crate) fn normal(config: &impl Serialize) -> Value {
     let text = serde_json::to_string(config).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// Returns the step of the best model if the fit keeps this model.
+fn kept_best(state: &State, config: &TrainConfig) -> Option<u64> {
+    let best = state.best.as_ref().filter(|_| config.keep_best);
+    best.map(|best| best.step)
 }
 
 fn check_unchanged(

@@ -255,6 +255,19 @@ fn a_finished_fit_returns_at_once_with_the_same_result() {
     assert_eq!(snapshot(folder.path()), files);
 }
 
+/// A kill after the last save and before the removal of older checkpoints leaves one too many.
+#[test]
+fn a_finished_fit_removes_the_checkpoint_that_a_kill_left() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &noisy()).unwrap();
+    let files = snapshot(folder.path());
+    let left = folder.path().join("checkpoints/tiny/step-000001");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("state.json"), b"{}").unwrap();
+    run(folder.path(), &noisy()).unwrap();
+    assert_eq!(snapshot(folder.path()), files);
+}
+
 #[test]
 fn metrics_have_every_step_once_and_other_stages_stay() {
     for at in 10..20 {
