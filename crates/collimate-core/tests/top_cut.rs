@@ -118,6 +118,13 @@ fn close_scores_need_five_passes_and_others_fewer() {
     };
     let cut = TopCut::find(70_000, &mut source).unwrap();
     assert_eq!((source.passes, cut.smallest()), (5, Some(0.3)));
+    // Ties at the cut need two.
+    let mixed = [0.3, -1.0, 0.3];
+    let ties: Vec<f64> = (0..150_000).map(|index| mixed[index % 3]).collect();
+    source.scores = &ties;
+    source.passes = 0;
+    let cut = TopCut::find(9, &mut source).unwrap();
+    assert_eq!((source.passes, cut.smallest()), (2, Some(0.3)));
     // Equal scores need one pass, and so do few scores, none and all.
     source.scores = &[-7.5; 100_000];
     source.passes = 0;
@@ -131,28 +138,34 @@ fn close_scores_need_five_passes_and_others_fewer() {
     }
 }
 
+/// Returns the cut if the search takes the first scores, and two parts take the rest.
+fn find_in_parts(scores: &[f64], k: usize, ends: [usize; 2]) -> TopCut {
+    let mut search = TopSearch::new(k);
+    loop {
+        let [first, second] = ends;
+        let mut parts = [search.part(), search.part()];
+        parts[0].extend(&scores[first..second]);
+        parts[1].extend(&scores[second..]);
+        search.extend(&scores[..first]);
+        parts.into_iter().for_each(|part| search.merge(part));
+        if let Some(cut) = search.end_pass() {
+            return cut;
+        }
+    }
+}
+
 #[test]
 fn the_parts_of_a_pass_make_the_cut_of_the_whole() {
-    for (name, scores) in many() {
-        for parts in [
-            vec![0, 150_000],
-            vec![60_000, 60_001],
-            vec![1, 70_000, 149_000],
-        ] {
-            let mut search = TopSearch::new(50_000);
-            let cut = loop {
-                let mut from = 0;
-                for to in parts.iter().copied().chain([scores.len()]) {
-                    let mut part = search.part();
-                    part.extend(&scores[from..to]);
-                    search.merge(part);
-                    from = to;
-                }
-                if let Some(cut) = search.end_pass() {
-                    break cut;
-                }
-            };
-            assert_eq!(cut, find(&scores, 50_000), "{name} {parts:?}");
+    let steps = |of: [f64; 2]| (0..150_000).map(move |index| of[index / 75_000]);
+    let mut all = many();
+    all.push(("a step up", steps([1.0, 7.0]).collect()));
+    all.push(("a step down", steps([7.0, 1.0]).collect()));
+    for (name, scores) in all {
+        for ends in [[0, 0], [0, 150_000], [60_000, 60_001], [75_000, 149_000]] {
+            for k in [50_000, usize::MAX] {
+                let cut = find_in_parts(&scores, k, ends);
+                assert_eq!(cut, find(&scores, k), "{name} {ends:?}");
+            }
         }
     }
 }
@@ -174,7 +187,9 @@ fn an_error_of_any_pass_ends_the_search() {
 
 #[test]
 fn passes_that_differ_end_with_some_cut() {
-    let (large, small) = (vec![0.3; 100_000], [0.3, -5.0, 7.0]);
+    let mixed = [0.3, -1.0];
+    let large: Vec<f64> = (0..100_000).map(|index| mixed[index % 2]).collect();
+    let small = [-1.0, -5.0, 7.0];
     for first in [&large[..], &small] {
         for later in [&large[..], &small, &[]] {
             let mut search = TopSearch::new(70_000);

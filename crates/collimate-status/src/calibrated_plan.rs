@@ -42,8 +42,6 @@ pub struct CalibratedPlan {
 /// The pairs that are sure enough, before lengths are balanced.
 #[derive(Debug, Clone, Copy)]
 enum Sure {
-    /// All pairs.
-    Any,
     /// Pairs that reach the threshold.
     Threshold,
     /// The surest pairs, whether they reach the threshold or not.
@@ -69,7 +67,7 @@ impl CalibratedPlan {
         let sure = match (passes, filter.go_anyway) {
             (true, _) => Sure::Threshold,
             (false, true) => {
-                let cut = surest(filter, &mut pairs, Sure::Any, None, filter.min_count)?;
+                let cut = surest(filter, &mut pairs, None, filter.min_count)?;
                 Sure::Surest(cut)
             }
             (false, false) => Sure::Nothing,
@@ -78,7 +76,7 @@ impl CalibratedPlan {
         let balance = match filter.longer_wins.and_then(|wanted| excess(kinds, wanted)) {
             Some((longer, limit)) => Some(Balance {
                 longer,
-                cut: surest(filter, &mut pairs, sure, Some(longer), limit)?,
+                cut: surest(filter, &mut pairs, Some(longer), limit)?,
             }),
             None => None,
         };
@@ -148,7 +146,6 @@ impl Sure {
     /// given, in order.
     fn holds(&mut self, filter: &CalibratedFilter, sure: f64) -> bool {
         match self {
-            Self::Any => true,
             Self::Threshold => sure >= filter.threshold(),
             Self::Surest(cut) => cut.keeps(sure),
             Self::Nothing => false,
@@ -217,26 +214,23 @@ fn measure<P: Passes<Item = Pair>>(
     Ok((squares, kept, kinds))
 }
 
-/// Finds the cut that keeps the `count` surest pairs: of all kinds, or of one.
+/// Finds the cut that keeps the `count` surest pairs: of all kinds, or of one. If more than `count`
+/// pairs of the kind are sure enough, all that the cut keeps are sure enough.
 fn surest<P: Passes<Item = Pair>>(
     filter: &CalibratedFilter,
     pairs: &mut P,
-    among: Sure,
     longer: Option<bool>,
     count: usize,
 ) -> Result<TopCut, P::Error> {
     let mut search = TopSearch::new(count);
     loop {
-        let mut among = among;
         pairs.pass(&mut |pairs| {
             for &(scores, lengths) in pairs {
                 if !is_finite(scores) || is_tie(scores) {
                     continue;
                 }
-                let sure = filter.sure(scores);
-                let holds = among.holds(filter, sure);
-                if holds && (longer.is_none() || longer_is_chosen(scores, lengths) == longer) {
-                    search.add(sure);
+                if longer.is_none() || longer_is_chosen(scores, lengths) == longer {
+                    search.add(filter.sure(scores));
                 }
             }
         })?;

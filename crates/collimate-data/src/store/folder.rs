@@ -10,7 +10,7 @@ use super::builder::StoreBuilder;
 use super::description::{self, Description, Found};
 use super::row::StoredRow;
 use super::token_store::TokenStore;
-use super::{IDS, LOCK, PROGRESS, ROWS, STORE, unwritable, wrong};
+use super::{IDS, LOCK, PROGRESS, ROWS, STORE, unreadable, unwritable, wrong};
 use crate::error::DataError;
 
 /// Content of the folder in which a store should be built.
@@ -77,6 +77,8 @@ fn tidy(dir: &Path) {
     let progress = dir.join(PROGRESS);
     if progress.exists()
         && let Ok(_lock) = lock(dir)
+        // Another build may have begun in the meantime.
+        && dir.join(STORE).exists()
         && let Err(error) = fs::remove_file(&progress)
     {
         tracing::debug!(path = %progress.display(), %error, "cannot be removed");
@@ -92,7 +94,7 @@ fn check_own(dir: &Path) -> Result<(), DataError> {
         }
     }
     // A builder that was killed at once has left only its lock and an unfinished description.
-    let listed = entries(dir).map_err(|e| unwritable(&e.path)(e.source))?;
+    let listed = entries(dir).map_err(|e| unreadable(&e.path)(e.source))?;
     let foreign = listed.iter().find(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name != LOCK && !name.starts_with(UNFINISHED)

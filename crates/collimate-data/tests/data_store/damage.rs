@@ -141,6 +141,11 @@ fn a_store_of_another_key_is_replaced_and_its_readers_keep_it() {
     }
     // A half store too.
     let dir = half();
+    assert_eq!(
+        building::<TokenizedExample>(dir.path(), "key").consumed(),
+        0
+    );
+    let dir = half();
     assert_eq!(building::<TokenizedPair>(dir.path(), "key").consumed(), 2);
     check_same(&built(dir.path(), "other", &new), &new, pair_lengths);
 }

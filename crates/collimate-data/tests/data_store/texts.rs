@@ -187,19 +187,33 @@ fn a_complete_store_reads_no_row() {
     assert_eq!(again.key(), plan(&dir).key(&tokenizer()).unwrap());
 }
 
+/// Rows that tell when they are read and when they are dropped.
+struct Told<'a>(std::ops::Range<usize>, &'a RefCell<Vec<Value>>);
+
+impl Iterator for Told<'_> {
+    type Item = Result<Row, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let i = self.0.next()?;
+        self.1.borrow_mut().push(json!(i));
+        Some(Ok(row(i)))
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.1.borrow_mut().push(json!("dropped"));
+    }
+}
+
 #[test]
 fn the_note_is_made_after_the_last_row() {
     let dir = TempDir::new().unwrap();
-    let read = RefCell::new(Vec::new());
-    let input = (0..5).map(|i| {
-        read.borrow_mut().push(i);
-        Ok(row(i))
-    });
-    let about = || json!(read.take());
-    let stored = tokenizer()
-        .store_pairs(&plan(&dir), input, about, go)
-        .unwrap();
-    assert_eq!(stored.unwrap().about(), &json!([0, 1, 2, 3, 4]));
+    let told = RefCell::new(Vec::new());
+    let about = || json!(told.take());
+    let stored = tokenizer().store_pairs(&plan(&dir), Told(0..3, &told), about, go);
+    let store = stored.unwrap().unwrap();
+    assert_eq!(store.about(), &json!([0, 1, 2, "dropped"]));
 }
 
 #[test]
