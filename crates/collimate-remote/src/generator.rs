@@ -29,17 +29,21 @@ use crate::{ApiKey, Endpoint, Outcome, RemoteConfig, RemoteError, RemoteStats};
 /// leaves in is removed, together with everything after it.
 ///
 /// # Examples
-/// ```no_run
+/// ```
 /// use collimate_core::{Generator, Prompt, Sampling};
 /// use collimate_remote::{RemoteConfig, RemoteGenerator};
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/server/example.rs")); }
+/// # let url = example::serve(r#"{"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": "4"}}]}"#)?;
 ///
+/// // `url` is the address of the server, such as "http://127.0.0.1:8000/v1".
 /// let generator = RemoteGenerator::new(&RemoteConfig {
+///     base_url: url,
 ///     model: "Qwen/Qwen2.5-0.5B-Instruct".into(),
 ///     api_key_env: None,
 ///     ..RemoteConfig::default()
 /// })?;
 /// let answers = generator.generate(&[Prompt::from("2+2?")], &Sampling::default())?;
-/// println!("{}", answers[0][0].text);
+/// assert_eq!(answers[0][0].text, "4");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

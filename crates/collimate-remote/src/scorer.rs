@@ -18,11 +18,15 @@ use crate::{ApiKey, Outcome, RemoteConfig, RemoteError, RemoteStats, ScoreConfig
 /// sent alone. The other items thus get their scores.
 ///
 /// # Examples
-/// ```no_run
+/// ```
 /// use collimate_core::{Completion, Prompt, Scorer};
 /// use collimate_remote::{RemoteConfig, RemoteScorer, ScoreConfig};
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/server/example.rs")); }
+/// # let url = example::serve(r#"{"data": [{"index": 0, "probs": [2.5]}]}"#)?;
 ///
+/// // `url` is the address of the server, such as "http://127.0.0.1:8000/v1".
 /// let remote = RemoteConfig {
+///     base_url: url,
 ///     model: "Skywork/Skywork-Reward-V2-Qwen3-0.6B".into(),
 ///     api_key_env: None,
 ///     ..RemoteConfig::default()
@@ -30,7 +34,7 @@ use crate::{ApiKey, Outcome, RemoteConfig, RemoteError, RemoteStats, ScoreConfig
 /// let options = ScoreConfig { use_activation: Some(false), ..ScoreConfig::default() };
 /// let scorer = RemoteScorer::new(&remote, &options)?;
 /// let scores = scorer.score(&[(Prompt::from("2+2?"), Completion::from("4"))])?;
-/// println!("{}", scores[0]);
+/// assert_eq!(scores, [2.5]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

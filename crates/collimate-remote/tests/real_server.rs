@@ -1,35 +1,62 @@
-//! Test against a real server:
+//! Tests against a real server, or else against a small teller of stories:
 //!
 //! ```text
 //! COLLIMATE_REMOTE_URL=http://127.0.0.1:8000/v1 COLLIMATE_REMOTE_MODEL=name \
-//!     cargo test -p collimate-remote --test real_server -- --ignored --nocapture
+//!     cargo test -p collimate-remote --test real_server -- --nocapture
 //! ```
 //!
 //! `COLLIMATE_REMOTE_EXTRA` may contain a JSON object for `extra_body`.
+
+mod server;
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use collimate_core::{Completion, Finish, Generator, Message, Prompt, Role, Sampling};
 use collimate_remote::{Endpoint, RemoteConfig, RemoteGenerator};
+use serde_json::json;
+use server::{Reply, Server, echo, prompt, wanted};
 
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("set {name}"))
-}
-
-fn generator(endpoint: Endpoint) -> RemoteGenerator {
-    let extra = std::env::var("COLLIMATE_REMOTE_EXTRA").unwrap_or_else(|_| "{}".into());
+/// A generator with the server that the variables name, or with the teller.
+fn generator(teller: &Server, endpoint: Endpoint) -> RemoteGenerator {
+    let config = match std::env::var("COLLIMATE_REMOTE_URL") {
+        Ok(base_url) => {
+            let extra = std::env::var("COLLIMATE_REMOTE_EXTRA").unwrap_or_else(|_| "{}".into());
+            RemoteConfig {
+                base_url,
+                model: std::env::var("COLLIMATE_REMOTE_MODEL").expect("COLLIMATE_REMOTE_MODEL"),
+                api_key_env: None,
+                extra_body: serde_json::from_str(&extra).unwrap(),
+                timeout: 120.0,
+                ..RemoteConfig::default()
+            }
+        }
+        Err(_) => teller.config(),
+    };
     let config = RemoteConfig {
-        base_url: variable("COLLIMATE_REMOTE_URL"),
-        model: variable("COLLIMATE_REMOTE_MODEL"),
-        api_key_env: None,
         endpoint,
-        extra_body: serde_json::from_str(&extra).unwrap(),
         concurrency: 4,
-        timeout: 120.0,
-        ..RemoteConfig::default()
+        ..config
     };
     RemoteGenerator::new(&config).unwrap()
+}
+
+/// Starts a server that samples by the seed, is greedy at temperature 0, and leaves stop texts in.
+fn teller() -> Server {
+    Server::start(|request| {
+        let mut answer = echo(request, wanted(request));
+        let greedy = request.body["temperature"] == 0.0;
+        for choice in answer["choices"].as_array_mut().unwrap() {
+            let text = match request.path.ends_with("/chat/completions") {
+                true => &mut choice["message"]["content"],
+                false => &mut choice["text"],
+            };
+            if greedy {
+                *text = json!(format!("{} there was a king. He", prompt(request)));
+            }
+        }
+        Reply::good(&answer)
+    })
 }
 
 fn texts(answers: &[Vec<Completion>]) -> Vec<&str> {
@@ -37,8 +64,8 @@ fn texts(answers: &[Vec<Completion>]) -> Vec<&str> {
 }
 
 #[test]
-#[ignore = "needs a server"]
 fn completions_of_texts_and_conversations() {
+    let teller = teller();
     let message = |role, content: &str| Message::new(role, content);
     let chat = Prompt::Chat(vec![
         message(Role::System, "You tell stories."),
@@ -51,7 +78,7 @@ fn completions_of_texts_and_conversations() {
         (Endpoint::ChatCompletions, both),
         (Endpoint::Completions, texts_only),
     ] {
-        let generator = generator(endpoint);
+        let generator = generator(&teller, endpoint);
         let sampling = Sampling {
             n: 3,
             seed: 5,
@@ -95,9 +122,9 @@ fn completions_of_texts_and_conversations() {
 }
 
 #[test]
-#[ignore = "needs a server"]
 fn options_that_only_some_servers_know() {
-    let generator = generator(Endpoint::Completions);
+    let teller = teller();
+    let generator = generator(&teller, Endpoint::Completions);
     let sampling = Sampling {
         top_k: 5,
         repetition_penalty: 1.1,

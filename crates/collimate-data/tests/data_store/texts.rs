@@ -98,6 +98,21 @@ fn ids_and_counts_are_those_of_encode_pairs() {
 }
 
 #[test]
+fn pairs_of_weight_0_are_counted_and_not_stored() {
+    let dir = TempDir::new().unwrap();
+    let weighted = |weight| PreferencePair {
+        weight: Some(weight),
+        ..PreferencePair::new("a", "b", "c")
+    };
+    let rows = [vec![weighted(0.0), weighted(0.5)], vec![weighted(0.0)]];
+    let rows = rows.into_iter().map(Ok);
+    let stored = tokenizer().store_pairs(&plan(&dir), rows, || Value::Null, go);
+    let store = stored.unwrap().unwrap();
+    assert_eq!((store.len(), store.report().pairs), (1, 3));
+    assert_eq!(store.get(0).unwrap().weight, Some(0.5));
+}
+
+#[test]
 fn examples_are_all_kept() {
     let dir = TempDir::new().unwrap();
     let example = |i: usize| SftExample::from(&PreferencePair::new(WORDS[2 + i % 6], "a", "b"));
