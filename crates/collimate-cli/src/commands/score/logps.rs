@@ -9,10 +9,8 @@ use collimate::nn::{Backbone, Forward, HfFolder, Pack, completion_logps};
 use collimate::prelude::Device;
 use serde_json::{Value, json};
 
-use super::{Column, Rows, ScoreModel, Task};
+use super::{Column, Rows, ScoreModel, TOKENS_PER_PACK, Task};
 use crate::common::Failure;
-
-const TOKENS_PER_PACK: usize = 4096;
 
 /// A causal language model. It gives the columns `logps` and `tokens`, or both for each answer of a
 /// pair.

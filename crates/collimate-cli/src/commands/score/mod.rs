@@ -81,6 +81,9 @@ pub(crate) struct Args {
     device: DeviceName,
 }
 
+/// Tokens that a model takes at once.
+const TOKENS_PER_PACK: usize = 4096;
+
 /// Rows to score.
 pub(crate) enum Rows {
     Single(Vec<SftExample>),

@@ -9,10 +9,8 @@ use collimate::prelude::Device;
 use collimate::reward::{RewardModel, score_pairs_with, score_sequences_with};
 use serde_json::{Value, json};
 
-use super::{Column, Rows, ScoreModel, Task};
+use super::{Column, Rows, ScoreModel, TOKENS_PER_PACK, Task};
 use crate::common::Failure;
-
-const TOKENS_PER_PACK: usize = 4096;
 
 /// A reward model. It gives the columns `score`, or `chosen_score` and `rejected_score`.
 pub(crate) struct Rewards<B: HfReward> {
