@@ -349,7 +349,10 @@ fn a_filter_that_nothing_passes_leaves_the_seed_model() {
     config.calibrated.length_balance = false;
     config.go_anyway = true;
     config.max_loops = 1;
+    // Where no question is asked for, the models of the cross-fit do not read the pool.
+    config.ask = 0;
     let anyway = run(&world, data(&world), &config);
+    assert!(anyway.agreement.is_none() && anyway.ask_next.is_empty());
     assert_eq!(anyway.self_labels.len(), 12);
     assert_ne!(gaps(&anyway, "loop0"), gaps(&anyway, "ser"));
 }

@@ -28,7 +28,8 @@ pub(crate) struct Asked {
 }
 
 /// Lets the models of the cross-fit judge the pool. These models have seen different labels, so
-/// pairs on which they disagree are worth a label.
+/// pairs on which they disagree are worth a label. Returns `None` without a cross-fit, or if the
+/// options ask for no pair: the models then do not read the pool.
 pub(crate) fn ask<B: HfReward>(
     session: &mut Session<'_>,
     inputs: &LoopInputs<'_, B>,
@@ -37,6 +38,10 @@ pub(crate) fn ask<B: HfReward>(
     let Some(cross) = inputs.cross else {
         return Ok(None);
     };
+    if session.config.ask == 0 {
+        cross.forget_models(session)?;
+        return Ok(None);
+    }
     let shown: Vec<TokenizedPair> = inputs.tokenized.shown_of(pool);
     let hash = hash_json(&(session.config, inputs.seed, &shown, &session.start));
     let opinions = session.cached("ask", &hash, |session| {

@@ -109,7 +109,7 @@ impl Control {
 /// | `go_anyway` | false | |
 /// | `ensemble` | see [`EnsembleConfig`] | |
 /// | `check_gain` | false | |
-/// | `ask` | 100 | 0 asks for none |
+/// | `ask` | 100 | 0: none, and no pass of the seed models over the pool |
 /// | `score_centre` | `none` | `none`, `seed_mean` |
 /// | `retrain_from` | `previous` | `previous`, `start` |
 /// | `adaptation` | `full` | `full`, `lora` |
@@ -162,7 +162,8 @@ pub struct SerConfig {
     /// If true, cross-fitting tests whether the recipe lowers the log loss of human labels that it
     /// has not seen. The whole recipe then runs once more for each fold.
     pub check_gain: bool,
-    /// Number of pairs of the pool to propose for human labelling next; 0 proposes none.
+    /// Number of pairs of the pool to propose for human labelling next. With 0, the models of the
+    /// cross-fit do not read the pool, and their agreement is not reported.
     pub ask: usize,
     /// Score centre: the constant subtracted from scores, so that a score equal to the centre has
     /// probability ½.
