@@ -8,6 +8,7 @@ mod files;
 mod job;
 mod lengths;
 mod line;
+mod loading;
 mod names;
 mod options;
 mod own;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::commands::generate::said;
 use crate::common::{self, Failure, usage};
+use crate::loading::GenerationWeights;
 use crate::options::{Docs, Layers, Source, assignment, read_file};
 use crate::rendering::{KWARGS, RenderArgs, Rendering, TemplateKwargs};
 
@@ -43,6 +44,9 @@ pub(crate) struct SamplingArgs {
     /// Seed of the random numbers [default: 0]
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
+    /// Number type of the weights that the model writes with [default: exact]
+    #[arg(long, value_name = "TYPE", value_enum)]
+    generation_weights: Option<GenerationWeights>,
     #[command(flatten)]
     render: RenderArgs,
     /// YAML, TOML or JSON file with these options; flags take precedence
@@ -65,6 +69,7 @@ struct Answering {
     max_new_tokens: usize,
     stop: Vec<String>,
     seed: u64,
+    generation_weights: GenerationWeights,
     chat_fallback: ChatFallback,
     chat_template: Option<String>,
     chat_template_kwargs: TemplateKwargs,
@@ -87,6 +92,7 @@ impl Answering {
             max_new_tokens: sampling.max_new_tokens,
             stop: sampling.stop,
             seed: sampling.seed,
+            generation_weights: GenerationWeights::default(),
             chat_fallback: ChatFallback::default(),
             chat_template: None,
             chat_template_kwargs: TemplateKwargs::default(),
@@ -113,6 +119,7 @@ impl Answering {
 pub(crate) struct Settled {
     pub(crate) sampling: Sampling,
     pub(crate) rendering: Rendering,
+    pub(crate) weights: GenerationWeights,
     /// The folder's values that take effect, and its values that cannot be applied.
     of_folder: Option<String>,
 }
@@ -196,6 +203,7 @@ impl SamplingArgs {
                 date: merged.template_date,
                 on_rewritten: OnRewrittenPrompt::default(),
             },
+            weights: merged.generation_weights,
             of_folder: line(dir, &taken, &left_out),
         })
     }
@@ -222,6 +230,10 @@ impl SamplingArgs {
         add("max_new_tokens", self.max_new_tokens.map(|v| json!(v)));
         add("stop", (!self.stop.is_empty()).then(|| json!(self.stop)));
         add("seed", self.seed.map(|v| json!(v)));
+        add(
+            "generation_weights",
+            self.generation_weights.map(|v| json!(v)),
+        );
         add("chat_fallback", render.chat_fallback.map(|v| json!(v)));
         add(
             "chat_template",

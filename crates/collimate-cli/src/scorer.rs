@@ -10,6 +10,7 @@ use collimate::prelude::Device;
 use collimate::reward::{RewardModel, RewardScorer};
 
 use crate::common::{self, Failure};
+use crate::loading;
 
 /// Opens the reward model in a folder, a decoder or an encoder. The maximum length is the one that
 /// the model was trained with. If that is unknown, it is the model's own maximum, limited to 2048
@@ -31,7 +32,7 @@ fn load<B: HfReward>(
     fallback: ChatFallback,
     device: &Device,
 ) -> Result<Box<dyn Scorer>, Failure> {
-    let model = RewardModel::<B>::load(dir, device)?;
+    let model = RewardModel::<B>::load(dir, loading::frozen(device))?;
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(fallback);
     let most = model.backbone.max_positions();
     let length = most.min(tokenizer.max_length().unwrap_or(2048));

@@ -1,7 +1,7 @@
 //! A linear layer in Hugging Face's layout, with an optional low-rank adapter.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use collimate_core::Key;
 
 use crate::forward::{Adapters, RowForward};
@@ -133,11 +133,15 @@ impl Linear {
     }
 
     /// Returns weight and bias of the same function without the adapter. If adapters are on, the
-    /// adapter is folded into the weight. The tensors are untracked.
+    /// adapter is folded into the weight, in the number type of the adapter. The tensors are
+    /// untracked.
     pub fn folded(&self, adapters: Adapters) -> (Tensor<2>, Option<Tensor<1>>) {
         let weight = self.weight.val().without_autodiff();
         let weight = match self.lora.as_ref().filter(|_| adapters == Adapters::On) {
-            Some(lora) => weight + lora.delta().without_autodiff(),
+            Some(lora) => {
+                let delta = lora.delta().without_autodiff();
+                in_type_of(&delta, weight) + delta
+            }
             None => weight,
         };
         let bias = self.bias.as_ref().map(|bias| bias.val().without_autodiff());
@@ -159,12 +163,23 @@ impl Linear {
         Self {
             weight: self.weight.map(|weight| {
                 let trains = weight.is_require_grad();
-                (weight + delta).detach().set_require_grad(trains)
+                (in_type_of(&delta, weight) + delta)
+                    .detach()
+                    .set_require_grad(trains)
             }),
             bias: self.bias,
             lora: None,
             precision: self.precision,
             learned,
         }
+    }
+}
+
+/// Returns a weight in the number type of `like`. Sums with an adapter's update would lose it in 16
+/// bits.
+fn in_type_of(like: &Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    match weight.dtype() == like.dtype() {
+        true => weight,
+        false => weight.cast(FloatDType::from(like.dtype())),
     }
 }

@@ -1,7 +1,7 @@
 //! Listing and freezing a model's parameters by path.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, FloatDType, Tensor};
 
 /// One parameter of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +55,8 @@ pub fn parameters<M: Module>(model: &M) -> Vec<ParameterInfo> {
     visitor.found
 }
 
-/// Makes trainable exactly the parameters whose path `trainable` accepts.
+/// Makes trainable exactly the parameters whose path `trainable` accepts. Those of 16 bits become
+/// f32, because training changes them by less than 16 bits can show.
 pub fn set_trainable<M: Module>(model: M, trainable: impl Fn(&str) -> bool) -> M {
     struct Mapper<F> {
         path: Vec<String>,
@@ -70,7 +71,11 @@ pub fn set_trainable<M: Module>(model: M, trainable: impl Fn(&str) -> bool) -> M
         }
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let wanted = (self.trainable)(&self.path.join("."));
-            param.set_require_grad(wanted)
+            let half = matches!(param.dtype(), DType::BF16 | DType::F16);
+            match wanted && half {
+                true => param.map(|values| values.cast(FloatDType::F32).detach().require_grad()),
+                false => param.set_require_grad(wanted),
+            }
         }
     }
     model.map(&mut Mapper {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Int, Tensor};
-use collimate_ops::Visibility;
+use collimate_ops::{PackedType, Visibility};
 
 use crate::adapter::Adaptable;
 use crate::batch::DeviceBatch;
@@ -12,6 +12,7 @@ use crate::cache::KvCache;
 use crate::error::{LoadError, SaveError};
 use crate::forward::{Adapters, Forward, RowForward};
 use crate::head::ScalarHead;
+use crate::load::LoadOptions;
 use crate::output::OutputHead;
 use crate::pooling::Pooling;
 use crate::save::{AdapterBase, SaveOptions};
@@ -102,6 +103,14 @@ pub trait CausalLm: Backbone {
         }
     }
 
+    /// Returns the same model with caches that copy the weights in another number type
+    /// ([`PackedType`]). A smaller type makes generation faster, because a step of generation reads
+    /// every weight once. Only what the cache computes is rounded: log-probabilities and training use
+    /// the model's own weights. `None` copies them without rounding. `valid()` keeps the choice, but
+    /// files do not store it.
+    #[must_use]
+    fn with_packed(self, packed: Option<PackedType>) -> Self;
+
     /// Creates a cache without rows, for a model whose weights do not change while the cache lives.
     /// The cache may hold a copy of the weights. With `Adapters::On`, the copy includes the
     /// adapters.
@@ -125,13 +134,14 @@ pub trait CausalLm: Backbone {
 /// A loaded model remembers `generation_config.json` and the keys of `config.json` that do not
 /// describe the network. It writes both when it is saved.
 pub trait HfFolder: Sized {
-    /// Reads the folder.
+    /// Reads the folder onto a device. [`LoadOptions`] say in which number type the matrices are
+    /// held.
     ///
     /// # Errors
     /// A file is missing or malformed. An architecture or option is not implemented. A tensor is
     /// missing, has another shape, has no place in the model, has a type that cannot be read, or
     /// holds a value that is not finite.
-    fn load(dir: &Path, device: &Device) -> Result<Self, LoadError>;
+    fn load<'a>(dir: &Path, options: impl Into<LoadOptions<'a>>) -> Result<Self, LoadError>;
 
     /// Writes the folder with the default options.
     ///
@@ -190,7 +200,10 @@ pub trait HfReward: Backbone + HfFolder {
     ///
     /// # Errors
     /// Fails as [`HfFolder::load`] does.
-    fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError>;
+    fn load_reward<'a>(
+        dir: &Path,
+        options: impl Into<LoadOptions<'a>>,
+    ) -> Result<RewardParts<Self>, LoadError>;
 
     /// Reads a backbone and a head with one score for each of several labels. The returned head
     /// keeps only the score of the label with the name or number `label`. Without `label`, works as
@@ -198,13 +211,13 @@ pub trait HfReward: Backbone + HfFolder {
     ///
     /// # Errors
     /// Fails as [`HfFolder::load`] does, or if the folder does not have the label.
-    fn load_label(
+    fn load_label<'a>(
         dir: &Path,
         label: Option<&str>,
-        device: &Device,
+        options: impl Into<LoadOptions<'a>>,
     ) -> Result<RewardParts<Self>, LoadError> {
         match label {
-            None => Self::load_reward(dir, device),
+            None => Self::load_reward(dir, options),
             Some(label) => Err(LoadError::Unsupported {
                 path: dir.to_owned(),
                 what: format!("label {label:?} of a decoder reward model"),

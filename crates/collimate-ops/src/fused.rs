@@ -13,6 +13,8 @@ use burn::backend::{Autodiff, DispatchDevice, Flex};
 use burn::tensor::{DType, GradientCheckpointingStrategy, Int, Tensor, TensorData};
 use burn_flex::FlexTensor;
 
+use crate::kernels::half::HalfMatrix;
+
 type Tracked = FloatTensor<Autodiff<Flex>>;
 
 /// Runs the fused kernel and returns its result if every tensor fits the kernel.
@@ -62,12 +64,40 @@ pub(crate) trait Kernel<const N: usize>: Clone + Send + Debug + 'static {
 
 /// Returns true if a fused kernel can take this tensor: f32 on flex, tracked or not.
 pub(crate) fn fits<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.dtype() == DType::F32
-        && matches!(
-            tensor.device().inner().as_dispatch(),
-            DispatchDevice::Flex(_)
-        )
-        && tensor.shape().num_elements() > 0
+    tensor.dtype() == DType::F32 && has_elements_on_flex(tensor)
+}
+
+/// Returns true for a tensor of 16-bit floats on flex.
+pub(crate) fn is_half<const D: usize>(tensor: &Tensor<D>) -> bool {
+    matches!(tensor.dtype(), DType::BF16 | DType::F16) && has_elements_on_flex(tensor)
+}
+
+fn has_elements_on_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
+    let device = tensor.device().inner();
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_)) && tensor.shape().num_elements() > 0
+}
+
+/// Returns a matrix of 16-bit floats on flex that no gradient reaches, or `None` for other tensors.
+pub(crate) fn frozen_half(tensor: &Tensor<2>) -> Option<HalfMatrix> {
+    if !is_half(tensor) {
+        return None;
+    }
+    match input(tensor.clone()) {
+        Input::Plain(tensor) => HalfMatrix::new(tensor),
+        Input::Tracked(tensor, _) if tensor.is_tracked() => None,
+        Input::Tracked(tensor, _) => HalfMatrix::new(tensor.into_primitive()),
+    }
+}
+
+/// Returns `tensor` on the device of `like`: with a graph that it is not part of, if `like` has one.
+pub(crate) fn beside<const D: usize, const E: usize>(
+    tensor: Tensor<D>,
+    like: &Tensor<E>,
+) -> Tensor<D> {
+    match like.gradient_checkpointing_strategy() {
+        Some(strategy) => Tensor::from_inner(tensor).with_gradient_checkpointing_strategy(strategy),
+        None => tensor,
+    }
 }
 
 /// Returns the values of an index tensor, checked against `bound`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::fused::Kernel;
 use crate::kernels::gemm::{Matrix, product, product_of};
+use crate::kernels::half::{HalfMatrix, Weight};
 use crate::kernels::norm::Centring;
 use crate::kernels::{
     activation, attention, attention_backward, logp, norm, repeated, rows, zeros,
@@ -90,6 +91,53 @@ impl Kernel<3> for Linear {
             dx,
             dw,
             wanted[2].then(|| rows::column_sums(grad, self.output)),
+        ]
+    }
+}
+
+/// Kernel of `x·Wᵀ` with a frozen weight of 16-bit floats, with or without bias.
+#[derive(Debug, Clone)]
+pub(crate) struct HalfLinear {
+    pub(crate) weight: HalfMatrix,
+    pub(crate) rows: usize,
+    pub(crate) output: usize,
+}
+
+impl Kernel<1> for HalfLinear {
+    type Saved = ();
+
+    fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, ()) {
+        (self.weight.times_transposed(x, self.rows, None), ())
+    }
+
+    fn backward(
+        &self,
+        _: [&[f32]; 1],
+        (): &(),
+        grad: &[f32],
+        [wanted]: [bool; 1],
+    ) -> [Option<Vec<f32>>; 1] {
+        [wanted.then(|| self.weight.times(grad, self.rows))]
+    }
+}
+
+impl Kernel<2> for HalfLinear {
+    type Saved = ();
+
+    fn forward(&self, [x, bias]: [&[f32]; 2]) -> (Vec<f32>, ()) {
+        (self.weight.times_transposed(x, self.rows, Some(bias)), ())
+    }
+
+    fn backward(
+        &self,
+        _: [&[f32]; 2],
+        (): &(),
+        grad: &[f32],
+        [x, bias]: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
+        [
+            x.then(|| self.weight.times(grad, self.rows)),
+            bias.then(|| rows::column_sums(grad, self.output)),
         ]
     }
 }
@@ -296,10 +344,12 @@ impl Kernel<2> for SelectedLogp {
     type Saved = logp::Saved;
 
     fn forward(&self, [hidden, weight]: [&[f32]; 2]) -> (Vec<f32>, Self::Saved) {
+        let weight = Weight::F32(weight);
         logp::forward(hidden, weight, &self.targets, self.sizes, true)
     }
 
     fn infer(&self, [hidden, weight]: [&[f32]; 2]) -> Vec<f32> {
+        let weight = Weight::F32(weight);
         logp::forward(hidden, weight, &self.targets, self.sizes, false).0
     }
 
@@ -312,13 +362,53 @@ impl Kernel<2> for SelectedLogp {
     ) -> [Option<Vec<f32>>; 2] {
         logp::backward(
             hidden,
-            weight,
+            Weight::F32(weight),
             &self.targets,
             saved,
             grad,
             self.sizes,
             wanted,
         )
+    }
+}
+
+/// Kernel of log-probabilities with a frozen output matrix of 16-bit floats.
+#[derive(Debug, Clone)]
+pub(crate) struct HalfLogp {
+    pub(crate) weight: HalfMatrix,
+    pub(crate) targets: Arc<Vec<usize>>,
+    pub(crate) sizes: logp::Sizes,
+}
+
+impl HalfLogp {
+    fn run(&self, hidden: &[f32], keep: bool) -> (Vec<f32>, logp::Saved) {
+        let weight = Weight::Half(&self.weight);
+        logp::forward(hidden, weight, &self.targets, self.sizes, keep)
+    }
+}
+
+impl Kernel<1> for HalfLogp {
+    type Saved = logp::Saved;
+
+    fn forward(&self, [hidden]: [&[f32]; 1]) -> (Vec<f32>, Self::Saved) {
+        self.run(hidden, true)
+    }
+
+    fn infer(&self, [hidden]: [&[f32]; 1]) -> Vec<f32> {
+        self.run(hidden, false).0
+    }
+
+    fn backward(
+        &self,
+        [hidden]: [&[f32]; 1],
+        saved: &Self::Saved,
+        grad: &[f32],
+        [wanted]: [bool; 1],
+    ) -> [Option<Vec<f32>>; 1] {
+        let weight = Weight::Half(&self.weight);
+        let (targets, wanted) = (&self.targets, [wanted, false]);
+        let [hidden, _] = logp::backward(hidden, weight, targets, saved, grad, self.sizes, wanted);
+        [hidden]
     }
 }
 

@@ -34,7 +34,7 @@ pub use ops::{
     embedding, geglu, geglu_tanh, gelu, gelu_tanh, is_fused, layer_norm, linear, rms_norm,
     segment_attention, swiglu,
 };
-pub use packed::PackedLinear;
+pub use packed::{PackedLinear, PackedType};
 pub use plan::{AttentionPlan, Heads, Scores, Visibility};
 pub use recompute::recomputed;
 pub use rope::{RopeTable, rope};

@@ -25,7 +25,8 @@ use crate::naive;
 /// kept for backward (48 MiB); backward computes the others again.
 ///
 /// # Numerics
-/// The result is finite for all finite logits.
+/// The result is finite for all finite logits. A weight of bf16 or f16 is widened to the number type
+/// of `hidden`, block by block.
 pub fn selected_logp(hidden: Tensor<2>, weight: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     selected_logp_capped(hidden, weight, targets, None)
 }
@@ -59,6 +60,17 @@ pub fn selected_logp_capped(
             softcap: softcap.map(|cap| cap as f32),
             ..sizes
         };
+        if let Some(weight) = fused::frozen_half(&weight)
+            && fused::fits(&hidden)
+        {
+            let targets = fused::indices(targets, sizes.vocab).into();
+            let kernel = kernels::HalfLogp {
+                weight,
+                targets,
+                sizes,
+            };
+            return fused::run(kernel, [fused::input(hidden)], [rows]);
+        }
         fused!(
             [hidden, weight],
             [rows],
@@ -123,6 +135,17 @@ fn logp_and_entropy(
             softcap: softcap.map(|cap| cap as f32),
             ..sizes
         };
+        if let Some(weight) = fused::frozen_half(&weight)
+            && fused::fits(&hidden)
+        {
+            let targets = fused::indices(targets, sizes.vocab).into();
+            let kernel = kernels::HalfLogp {
+                weight,
+                targets,
+                sizes,
+            };
+            return fused::run(kernel, [fused::input(hidden)], [rows, 2]);
+        }
         fused!(
             [hidden, weight],
             [rows, 2],

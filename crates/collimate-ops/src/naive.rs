@@ -1,17 +1,26 @@
 //! The same operations in plain tensor calls. The fused operations are tested against them, and
 //! devices without fused operations run them.
 
-use burn::tensor::{Bool, Int, Tensor, TensorData, activation};
+use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData, activation};
 
 use crate::cache::{Append, DeviceStore, PAGE, indices};
 use crate::{AdamW, AdamWState, AttentionPlan, Heads, RopeTable, Scores, Visibility};
 
 /// Plain twin of [`crate::linear`].
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let weight = as_type_of(&x, weight);
     let y = x.matmul(weight.transpose());
     match bias {
         Some(bias) => y + bias.unsqueeze::<2>(),
         None => y,
+    }
+}
+
+/// Returns the weight in the number type of `x`.
+fn as_type_of(x: &Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    match weight.dtype() == x.dtype() {
+        true => weight,
+        false => weight.cast(FloatDType::from(x.dtype())),
     }
 }
 
@@ -268,7 +277,11 @@ pub fn selected_logp_entropy_capped(
 
 /// Plain twin of [`crate::embedding`].
 pub fn embedding(weight: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
-    weight.select(0, ids)
+    let rows = weight.select(0, ids);
+    match rows.dtype() {
+        DType::BF16 | DType::F16 => rows.cast(FloatDType::F32),
+        _ => rows,
+    }
 }
 
 /// Plain twin of [`crate::adamw_step`].

@@ -8,13 +8,13 @@ use crate::fused::{self, fused};
 use crate::fused_kernels as kernels;
 use crate::{AttentionPlan, Heads, naive};
 
-/// Returns true if the fused kernels take this tensor: f32 on flex, not empty.
-/// [`PackedLinear`](crate::PackedLinear) and [`cached_attention`](crate::cached_attention) then
+/// Returns true if the fused kernels take this tensor: f32 on flex, or a frozen matrix of bf16 or
+/// f16 on flex, not empty. [`PackedLinear`](crate::PackedLinear) and [`cached_attention`](crate::cached_attention) then
 /// compute each row independently of the others, bit for bit.
 pub fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     #[cfg(feature = "flex")]
     {
-        fused::fits(tensor)
+        fused::fits(tensor) || fused::is_half(tensor)
     }
     #[cfg(not(feature = "flex"))]
     {
@@ -30,6 +30,11 @@ pub fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
 ///
 /// # Gradient
 /// The weight's gradient has the weight's layout; a frozen weight costs nothing.
+///
+/// # Numerics
+/// A weight of bf16 or f16 is widened to the number type of `x`: the result is that of a weight
+/// with the same values in f32. On flex, a frozen weight is widened in parts, so that its f32 values
+/// never exist all at once.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     {
@@ -38,6 +43,17 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
             input, width,
             "linear: x has width {input}, the weight takes {width}"
         );
+        if let Some(weight) = fused::frozen_half(&weight) {
+            let kernel = kernels::HalfLinear {
+                weight,
+                rows,
+                output,
+            };
+            match &bias {
+                None => fused!([x], [rows, output], kernel),
+                Some(bias) => fused!([x, bias.clone()], [rows, output], kernel),
+            }
+        }
         let kernel = kernels::Linear {
             rows,
             input,
@@ -228,13 +244,19 @@ pub fn segment_attention(
 /// Returns the rows of `weight` chosen by `ids`.
 ///
 /// # Shapes
-/// `weight`: `[vocab, width]`; `ids`: `[tokens]`, each below `vocab`; result `[tokens, width]`.
+/// `weight`: `[vocab, width]`; `ids`: `[tokens]`, each below `vocab`; result `[tokens, width]`. The
+/// result of a table of bf16 or f16 is f32.
 pub fn embedding(weight: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     {
         let [vocab, width] = weight.dims();
         let tokens = ids.dims()[0];
         if tokens > 0 {
+            if let Some(table) = fused::frozen_half(&weight) {
+                let rows = table.gather(&fused::indices(ids, vocab));
+                let rows = fused::made_tensor(rows, [tokens, width]);
+                return fused::beside(rows, &weight);
+            }
             fused!(
                 [weight],
                 [tokens, width],

@@ -1,8 +1,24 @@
 //! Linear layers of a decoding step. Their weights are laid out once and read many times.
 
+#[cfg(feature = "flex")]
+use burn::tensor::DType;
 use burn::tensor::Tensor;
 
 use crate::naive;
+
+/// Number type of the copies of weights that [`PackedLinear`] makes on flex. Inputs, sums and results
+/// are f32 for every type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PackedType {
+    /// 32-bit floats: the weights as they are.
+    #[default]
+    F32,
+    /// bf16: half of the memory, and 8 bits of precision. Weights of bf16 stay as they are.
+    Bf16,
+    /// 8 bits: a quarter of the memory. A weight is a multiple of a 127th of the largest weight of
+    /// its output.
+    Int8,
+}
 
 /// Linear layers that read the same input, laid out for passes of few rows.
 ///
@@ -33,21 +49,36 @@ enum Layer {
 }
 
 impl PackedLinear {
-    /// Lays out the layers, given as pairs (weight, bias).
+    /// Lays out the layers, given as pairs (weight, bias), without rounding: a weight of bf16 stays
+    /// bf16, and a weight of f32 or f16 becomes f32.
     ///
     /// # Shapes
     /// weight: `[out, in]`, with the same `in` for all; bias: `[out]`.
     pub fn new(layers: Vec<(Tensor<2>, Option<Tensor<1>>)>) -> Self {
+        Self::lay_out(layers, None)
+    }
+
+    /// Lays out the layers with weights of a number type. Devices other than flex keep the weights
+    /// unchanged.
+    ///
+    /// # Shapes
+    /// As [`Self::new`].
+    pub fn with_type(layers: Vec<(Tensor<2>, Option<Tensor<1>>)>, packed: PackedType) -> Self {
+        Self::lay_out(layers, Some(packed))
+    }
+
+    #[cfg_attr(not(feature = "flex"), expect(unused_variables))]
+    fn lay_out(layers: Vec<(Tensor<2>, Option<Tensor<1>>)>, packed: Option<PackedType>) -> Self {
         let layers = layers.into_iter().map(|(weight, bias)| {
             let (weight, bias) = (
                 weight.without_autodiff(),
                 bias.map(Tensor::without_autodiff),
             );
             #[cfg(feature = "flex")]
-            if crate::fused::fits(&weight) && bias.as_ref().is_none_or(crate::fused::fits) {
+            if let Some(panels) = panels(&weight, packed)
+                && bias.as_ref().is_none_or(crate::fused::fits)
+            {
                 use crate::fused::{plain, slice};
-                let shape = weight.dims();
-                let panels = crate::kernels::panels::Panels::new(slice(&plain(weight)), shape);
                 return Layer::Host(panels, bias.map(|bias| slice(&plain(bias)).to_vec()));
             }
             Layer::Device(Box::new((weight, bias)))
@@ -102,6 +133,30 @@ impl PackedLinear {
             }
         })
     }
+}
+
+/// Lays out a weight, or returns `None` if it does not lie on flex.
+#[cfg(feature = "flex")]
+fn panels(
+    weight: &Tensor<2>,
+    packed: Option<PackedType>,
+) -> Option<crate::kernels::panels::Panels> {
+    use crate::fused::{fits, frozen_half, plain, slice};
+    use crate::kernels::half::Weight;
+    use crate::kernels::panels::Panels;
+    let shape = weight.dims();
+    if fits(weight) {
+        let weight = plain(weight.clone());
+        let packed = packed.unwrap_or_default();
+        return Some(Panels::new(Weight::F32(slice(&weight)), shape, packed));
+    }
+    let exact = match weight.dtype() == DType::BF16 {
+        true => PackedType::Bf16,
+        false => PackedType::F32,
+    };
+    let matrix = frozen_half(weight)?;
+    let packed = packed.unwrap_or(exact);
+    Some(Panels::new(Weight::Half(&matrix), shape, packed))
 }
 
 #[cfg(feature = "flex")]

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use collimate_core::{Key, OptionError};
 use collimate_nn::{
-    AdapterBase, Backbone, DeviceBatch, Forward, HfFolder, HfReward, LoadError, LoraConfig,
-    Pooling, Precision, RewardParts, RowForward, SaveError, SaveOptions, ScalarHead, pooled,
+    AdapterBase, Backbone, DeviceBatch, Forward, HfFolder, HfReward, LoadError, LoadOptions,
+    LoraConfig, Pooling, Precision, RewardParts, RowForward, SaveError, SaveOptions, ScalarHead,
+    pooled,
 };
 
 /// A reward model, which gives one real number per sequence; larger is better.
@@ -113,8 +114,12 @@ impl<B: HfReward> RewardModel<B> {
     ///
     /// # Errors
     /// Same as [`HfReward::load_reward`].
-    pub fn load_or_fresh(dir: &Path, key: Key, device: &Device) -> Result<Self, LoadError> {
-        Self::load_label_or_fresh(dir, None, key, device)
+    pub fn load_or_fresh<'a>(
+        dir: &Path,
+        key: Key,
+        options: impl Into<LoadOptions<'a>>,
+    ) -> Result<Self, LoadError> {
+        Self::load_label_or_fresh(dir, None, key, options)
     }
 
     /// Same as [`load_or_fresh`](Self::load_or_fresh), with the score of one of several labels
@@ -122,13 +127,13 @@ impl<B: HfReward> RewardModel<B> {
     ///
     /// # Errors
     /// Same as [`HfReward::load_label`].
-    pub fn load_label_or_fresh(
+    pub fn load_label_or_fresh<'a>(
         dir: &Path,
         label: Option<&str>,
         key: Key,
-        device: &Device,
+        options: impl Into<LoadOptions<'a>>,
     ) -> Result<Self, LoadError> {
-        let parts = B::load_label(dir, label, device)?;
+        let parts = B::load_label(dir, label, options)?;
         Ok(match parts.head {
             Some(head) => Self::from_parts(parts.backbone, head, parts.pooling),
             None => Self::with_fresh_head(parts.backbone, parts.pooling, key),
@@ -141,12 +146,16 @@ impl<B: HfReward> RewardModel<B> {
     ///
     /// # Errors
     /// Same as [`HfReward::load_label`], and a folder without a head.
-    pub fn load_label(dir: &Path, label: Option<&str>, device: &Device) -> Result<Self, LoadError> {
+    pub fn load_label<'a>(
+        dir: &Path,
+        label: Option<&str>,
+        options: impl Into<LoadOptions<'a>>,
+    ) -> Result<Self, LoadError> {
         let RewardParts {
             backbone,
             head,
             pooling,
-        } = B::load_label(dir, label, device)?;
+        } = B::load_label(dir, label, options)?;
         match head {
             Some(head) => Ok(Self::from_parts(backbone, head, pooling)),
             None => Err(LoadError::Invalid {
@@ -163,8 +172,8 @@ impl<B: HfReward> RewardModel<B> {
 /// Reads and writes folders that other libraries open; see [`HfReward::save_reward`]. A folder
 /// without a head is refused: use [`RewardModel::load_or_fresh`] for it.
 impl<B: HfReward> HfFolder for RewardModel<B> {
-    fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
-        Self::load_label(dir, None, device)
+    fn load<'a>(dir: &Path, options: impl Into<LoadOptions<'a>>) -> Result<Self, LoadError> {
+        Self::load_label(dir, None, options)
     }
 
     fn save_with(&self, options: &SaveOptions, dir: &Path) -> Result<(), SaveError> {

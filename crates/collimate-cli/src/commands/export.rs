@@ -11,6 +11,7 @@ use collimate::nn::{HfFolder, HfReward, SaveOptions};
 use collimate::prelude::{Device, RewardModel};
 
 use crate::common::{self, DeviceName, Failure};
+use crate::loading;
 use crate::names;
 use crate::options::FileArgs;
 
@@ -77,7 +78,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         ..args.files.options()
     };
     match architecture {
-        Architecture::Decoder => Llama::load(dir, &device)?.save_with(&options, out)?,
+        Architecture::Decoder => {
+            Llama::load(dir, loading::frozen(&device))?.save_with(&options, out)?
+        }
         Architecture::DecoderReward => scored::<Llama>(args, &options, &device)?,
         _ => scored::<Encoder>(args, &options, &device)?,
     }
@@ -117,7 +120,7 @@ fn gguf(args: &Args, kind: GgufType, architecture: Architecture) -> Result<(), F
 
 /// Writes a model with its reward head, if it has one.
 fn scored<B: HfReward>(args: &Args, options: &SaveOptions, device: &Device) -> Result<(), Failure> {
-    let parts = B::load_reward(&args.model, device)?;
+    let parts = B::load_reward(&args.model, loading::frozen(device))?;
     match parts.head {
         None => parts.backbone.save_with(options, &args.out)?,
         Some(head) => RewardModel::from_parts(parts.backbone, head, parts.pooling)

@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 
 use collimate::data::{ReadOptions, Truncation};
 use collimate::lm::LlamaConfig;
+use collimate::nn::LoadOptions;
+use collimate::prelude::Device;
 use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
 
 pub(crate) use check::{check, check_inputs};
 
 use crate::common::Failure;
+use crate::loading;
 use crate::options::Inputs;
 use crate::preview::{Preview, RowsOf, Training};
 use crate::rendering::Rendering;
@@ -101,6 +104,14 @@ impl<'a> Own<'a> {
         self.model
             .map(PathBuf::as_path)
             .ok_or_else(|| "no model folder".into())
+    }
+
+    /// Returns the options of loading the model: frozen matrices keep the folder's 16 bits.
+    pub(crate) fn held<'d>(&self, device: &'d Device) -> LoadOptions<'d> {
+        match self.lora {
+            true => loading::frozen(device),
+            false => device.into(),
+        }
     }
 
     /// Returns the estimate of these trainings on the user's files; `None` for the synthetic world.

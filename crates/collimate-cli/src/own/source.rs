@@ -53,8 +53,8 @@ impl<C: OnData + Serialize> Start<'_, C> {
     /// Loads the language model in the user's folder.
     pub(crate) fn language_model(&self) -> Result<Llama, Failure> {
         let own = self.config.own();
-        let model =
-            Llama::load(own.dir()?, self.device)?.with_recompute(self.args.gradient_checkpointing);
+        let model = Llama::load(own.dir()?, own.held(self.device))?
+            .with_recompute(self.args.gradient_checkpointing);
         runs::check_length(own.max_length, &model)?;
         Ok(model)
     }
@@ -67,7 +67,7 @@ impl<C: OnData + Serialize> Start<'_, C> {
     ) -> Result<RewardModel<B>, Failure> {
         let own = self.config.own();
         let (dir, key) = (own.dir()?, Key::new(own.seed, "head"));
-        let model = RewardModel::<B>::load_label_or_fresh(dir, label, key, self.device)?
+        let model = RewardModel::<B>::load_label_or_fresh(dir, label, key, own.held(self.device))?
             .with_recompute(self.args.gradient_checkpointing);
         runs::check_length(own.max_length, &model.backbone)?;
         if let Some(pooling) = pooling.filter(|pooling| !model.backbone.expresses(*pooling)) {

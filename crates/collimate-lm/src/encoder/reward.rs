@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use burn::module::Param;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use collimate_nn::{
-    AdapterBase, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError, SaveOptions,
-    ScalarHead,
+    AdapterBase, HfFolder, HfReward, LoadError, LoadOptions, Pooling, RewardParts, SaveError,
+    SaveOptions, ScalarHead,
 };
 use serde_json::{Map, json};
 
@@ -24,31 +24,35 @@ impl HfReward for Encoder {
     const DEFAULT_POOLING: Pooling = Pooling::Mean;
     const HEAD_BIAS: bool = true;
 
-    fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError> {
-        Self::load_label(dir, None, device)
+    fn load_reward<'a>(
+        dir: &Path,
+        options: impl Into<LoadOptions<'a>>,
+    ) -> Result<RewardParts<Self>, LoadError> {
+        Self::load_label(dir, None, options)
     }
 
-    fn load_label(
+    fn load_label<'a>(
         dir: &Path,
         label: Option<&str>,
-        device: &Device,
+        options: impl Into<LoadOptions<'a>>,
     ) -> Result<RewardParts<Self>, LoadError> {
+        let options = options.into();
         let folder = Folder::read(dir)?;
         if folder.classifies {
-            return classifier(&folder, label, device);
+            return classifier(&folder, label, options);
         }
         if let Some(label) = label {
             let what = format!("label {label:?} of {}", folder.config.family().class);
             let what = what + "Model, which has no labels";
             return Err(folder.json.unsupported(what, &format!("labels of …{TASK}")));
         }
-        let backbone = Self::load(dir, device)?;
+        let backbone = Self::load(dir, options)?;
         // The folder of an adapter has the modules of its base model.
         let dir = &root(dir)?;
         let modules = Modules::read(dir)?;
         sentence::tell_text_rules(dir)?;
         let pooling = modules.pooling(dir, Self::DEFAULT_POOLING)?;
-        let head = modules.head(dir, backbone.config().hidden_size, device)?;
+        let head = modules.head(dir, backbone.config().hidden_size, options.device)?;
         Ok(RewardParts {
             backbone,
             head,
@@ -193,8 +197,9 @@ fn pooling_of(json: &JsonConfig, poolings: &[Pooling]) -> Result<Pooling, LoadEr
 fn classifier(
     folder: &Folder,
     label: Option<&str>,
-    device: &Device,
+    options: LoadOptions<'_>,
 ) -> Result<RewardParts<Encoder>, LoadError> {
+    let device = options.device;
     let (weights, config) = (&folder.weights, &folder.config);
     let (width, output) = (config.hidden_size, config.family().head.output);
     let rows = weights.shape(&format!("{output}.weight"));
@@ -213,7 +218,7 @@ fn classifier(
         bias: Some(Param::from_tensor(Tensor::zeros([label.labels], device))),
     };
     let all = weights.fill(blank, &score)?;
-    let backbone = folder.fill(&found, true, device)?;
+    let backbone = folder.fill(&found, true, options)?;
     let kept = backbone.kept().clone();
     Ok(RewardParts {
         head: Some(match label.labels {

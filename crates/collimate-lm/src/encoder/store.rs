@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
-use collimate_nn::{AdapterBase, Backbone, HfFolder, LoadError, SaveError, SaveOptions};
+use collimate_nn::{
+    AdapterBase, Backbone, HfFolder, LoadError, LoadOptions, SaveError, SaveOptions,
+};
 use serde_json::{Value, json};
 
 use super::config::EncoderConfig;
@@ -15,11 +16,11 @@ use crate::peft::{Chain, Form, Place, Whole, save_adapter};
 pub(super) const HEAD: &str = "head.";
 
 impl HfFolder for Encoder {
-    fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
+    fn load<'a>(dir: &Path, options: impl Into<LoadOptions<'a>>) -> Result<Self, LoadError> {
         let folder = Folder::read(dir)?;
         let found = folder.find(folder.config.parameters())?;
         folder.left_out(&[&found], true)?;
-        folder.fill(&found, false, device)
+        folder.fill(&found, false, options.into())
     }
 
     fn save_with(&self, options: &SaveOptions, dir: &Path) -> Result<(), SaveError> {
@@ -198,10 +199,11 @@ impl Folder {
         &self,
         found: &Found,
         head: bool,
-        device: &Device,
+        options: LoadOptions<'_>,
     ) -> Result<Encoder, LoadError> {
-        let blank = Encoder::blank(&self.config, head, device).map_err(|e| self.json.invalid(e))?;
-        let model = self.weights.fill(blank, found)?;
+        let blank = Encoder::blank(&self.config, head, options.device);
+        let blank = blank.map_err(|e| self.json.invalid(e))?;
+        let model = self.weights.fill_as(blank, found, options.weights)?;
         let prefix = self.config.family().prefix;
         let names = |path: &str| vec![path.to_owned(), format!("{prefix}{path}")];
         let model = self.chain.apply(model, names)?;

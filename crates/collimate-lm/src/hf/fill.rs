@@ -3,13 +3,16 @@
 use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Tensor, TensorData};
-use collimate_nn::LoadError;
+use burn::tensor::{DType, Device, Tensor, TensorData, bf16, f16};
+use collimate_nn::{LoadError, WeightType};
 
 use super::weights::Weights;
 
 /// Number of unused tensors that a warning names; further ones are counted.
 const TOLD: usize = 4;
+
+/// Fields that hold a table of token embeddings.
+const TOKEN_TABLES: [&str; 2] = ["embed_tokens", "word_embeddings"];
 
 /// Tensor of each parameter, by the parameter's path.
 #[derive(Debug, Default)]
@@ -118,11 +121,22 @@ impl Weights {
         Ok(())
     }
 
-    /// Fills every parameter of `model` with the tensor found for it.
+    /// Fills every parameter of `model` with the tensor found for it, as f32.
     pub(crate) fn fill<M: Module>(&self, model: M, found: &Found) -> Result<M, LoadError> {
+        self.fill_as(model, found, WeightType::F32)
+    }
+
+    /// Works as [`Self::fill`], and holds the matrices in a number type.
+    pub(crate) fn fill_as<M: Module>(
+        &self,
+        model: M,
+        found: &Found,
+        held: WeightType,
+    ) -> Result<M, LoadError> {
         let mut filler = Filler {
             weights: self,
             found,
+            held,
             path: Vec::new(),
             error: None,
         };
@@ -146,13 +160,66 @@ pub(crate) enum LeftOut {
 struct Filler<'a> {
     weights: &'a Weights,
     found: &'a Found,
-    path: Vec<String>,
+    held: WeightType,
+    /// Names from the root, each with the type of the module that has the field.
+    path: Vec<(String, String)>,
     error: Option<LoadError>,
 }
 
+impl Filler<'_> {
+    /// Returns the number type of a parameter in memory.
+    fn type_of<const D: usize>(&self, name: &str, device: &Device) -> Result<DType, LoadError> {
+        let mut fields = self
+            .path
+            .iter()
+            .rev()
+            .map(|(name, of)| (name.as_str(), of.as_str()));
+        let is_matrix = match (fields.next(), fields.next()) {
+            (Some(("weight", "Struct:Linear")), _) => D == 2,
+            (Some(("weight", "Struct:Embedding")), Some((field, _))) => {
+                D == 2 && TOKEN_TABLES.contains(&field)
+            }
+            _ => false,
+        };
+        if !is_matrix {
+            return Ok(DType::F32);
+        }
+        let holds = |dtype| device.supports_dtype(dtype);
+        match (self.held, self.weights.stored_type(name)) {
+            (WeightType::Stored, Some(dtype)) if holds(dtype) => Ok(dtype),
+            (WeightType::Bf16, _) if !holds(DType::BF16) => Err(LoadError::Invalid {
+                path: self.weights.path.clone(),
+                message: "this device does not hold weights of bf16: hold them as f32".to_owned(),
+            }),
+            (WeightType::Bf16, _) => Ok(DType::BF16),
+            _ => Ok(DType::F32),
+        }
+    }
+
+    /// Reads a tensor in a number type.
+    fn tensor<const D: usize>(
+        &self,
+        path: &str,
+        name: &str,
+        dims: [usize; D],
+        device: &Device,
+    ) -> Result<Tensor<D>, LoadError> {
+        let transposed = self.found.transposed.contains(path);
+        let dtype = self.type_of::<D>(name, device)?;
+        let weights = self.weights;
+        let data = match (dtype, transposed) {
+            (DType::BF16, false) => TensorData::new(weights.each(name, bf16::from_f32)?, dims),
+            (DType::F16, false) => TensorData::new(weights.each(name, f16::from_f32)?, dims),
+            (_, false) => TensorData::new(weights.values(name)?, dims),
+            (dtype, true) => TensorData::new(weights.transposed(name)?, dims).convert_dtype(dtype),
+        };
+        Ok(Tensor::from_data(data, (device, dtype)))
+    }
+}
+
 impl ModuleMapper for Filler<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.push((name.to_owned(), container.to_owned()));
     }
 
     fn exit_module(&mut self, _name: &str, _container: &str) {
@@ -163,20 +230,19 @@ impl ModuleMapper for Filler<'_> {
         if self.error.is_some() {
             return param;
         }
-        let path = self.path.join(".");
+        let names: Vec<&str> = self.path.iter().map(|(name, _)| name.as_str()).collect();
+        let path = names.join(".");
         let name = self.found.names.get(&path).unwrap_or(&path);
-        let transposed = self.found.transposed.contains(&path);
         param.map(|old| {
             let (dims, device, trains) = (old.dims(), old.device(), old.is_require_grad());
             // Before the values are read, so that no parameter is in memory twice.
             drop(old);
-            let values = match transposed {
-                true => self.weights.transposed(name),
-                false => self.weights.values(name),
-            };
-            match values {
-                Ok(values) => Tensor::from_data(TensorData::new(values, dims), &device)
-                    .set_require_grad(trains),
+            match self.tensor(&path, name, dims, &device) {
+                // A matrix of 16 bits is frozen.
+                Ok(values) => {
+                    let trains = trains && values.dtype() == DType::F32;
+                    values.set_require_grad(trains)
+                }
                 Err(error) => {
                     self.error = Some(error);
                     Tensor::zeros(dims, &device)

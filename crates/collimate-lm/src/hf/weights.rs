@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use burn::tensor::DType;
 use collimate_nn::LoadError;
+use safetensors::tensor::Dtype;
 
 use super::header::{Entry, TensorFile};
 use super::json::JsonConfig;
@@ -160,6 +162,31 @@ impl Weights {
     pub(crate) fn values(&self, name: &str) -> Result<Vec<f32>, LoadError> {
         let (number, entry) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
         self.files[*number].values(name, entry)
+    }
+
+    /// Returns the values of a tensor after a conversion, without a copy of all of them as f32.
+    pub(crate) fn each<T>(
+        &self,
+        name: &str,
+        convert: impl Fn(f32) -> T,
+    ) -> Result<Vec<T>, LoadError> {
+        let (number, entry) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
+        let mut values = Vec::with_capacity(entry.len());
+        let mut parts = self.files[*number].parts(name, entry);
+        while let Some(part) = parts.next()? {
+            values.extend(part.iter().map(|&value| convert(value)));
+        }
+        Ok(values)
+    }
+
+    /// Returns the type of a tensor of 16-bit floats.
+    pub(crate) fn stored_type(&self, name: &str) -> Option<DType> {
+        let (_, entry) = self.tensors.get(name)?;
+        match entry.dtype {
+            Dtype::BF16 => Some(DType::BF16),
+            Dtype::F16 => Some(DType::F16),
+            _ => None,
+        }
     }
 
     /// Returns the values of a matrix stored as `[columns, rows]`, as `[rows, columns]`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use collimate_nn::{Adapters, KvCache, Linear};
-use collimate_ops::{Append, KvPages, PackedLinear, cached_attention};
+use collimate_ops::{Append, KvPages, PackedLinear, PackedType, cached_attention};
 
 use super::attention::Places;
 use super::config::LlamaConfig;
@@ -38,6 +38,21 @@ struct LayerWeights {
     down: PackedLinear,
 }
 
+/// Adapters that are folded into the copies of the weights, and the number type of the copies.
+type Copies = (Adapters, Option<PackedType>);
+
+/// Copies weights for short passes.
+fn packed(
+    layers: impl IntoIterator<Item = (Tensor<2>, Option<Tensor<1>>)>,
+    packed: Option<PackedType>,
+) -> PackedLinear {
+    let layers = layers.into_iter().collect();
+    match packed {
+        Some(packed) => PackedLinear::with_type(layers, packed),
+        None => PackedLinear::new(layers),
+    }
+}
+
 /// One to three matrices that read the same input.
 #[derive(Debug)]
 struct Together {
@@ -56,10 +71,10 @@ impl Together {
 }
 
 impl LayerWeights {
-    fn new(block: &Block, adapters: Adapters) -> Self {
+    fn new(block: &Block, copies: Copies) -> Self {
         let pack = |layers: Vec<&Linear>| Together {
             count: layers.len(),
-            packed: PackedLinear::new(layers.iter().map(|layer| layer.folded(adapters)).collect()),
+            packed: packed(layers.iter().map(|layer| layer.folded(copies.0)), copies.1),
         };
         let (attn, mlp) = (&block.self_attn, &block.mlp);
         Self {
@@ -98,14 +113,14 @@ impl LlamaCache {
         trunk: &Trunk,
         output: Tensor<2>,
         config: &LlamaConfig,
-        adapters: Adapters,
+        copies: Copies,
     ) -> Self {
         let layers = trunk.layers.iter();
         let weights = Weights {
             layers: layers
-                .map(|block| LayerWeights::new(block, adapters))
+                .map(|block| LayerWeights::new(block, copies))
                 .collect(),
-            output: PackedLinear::new(vec![(output, None)]),
+            output: packed([(output, None)], copies.1),
             config: config.clone(),
         };
         let windows = config.windows().into_iter().enumerate();

@@ -6,7 +6,7 @@ use collimate_core::{Key, OptionError};
 use collimate_nn::{
     Adaptable, Adapters, Backbone, CausalLm, DeviceBatch, Forward, Linear, parameters,
 };
-use collimate_ops::Visibility;
+use collimate_ops::{PackedType, Visibility};
 
 use super::config::LlamaConfig;
 use super::decode::LlamaCache;
@@ -44,6 +44,8 @@ pub struct Llama {
     #[module(skip)]
     recompute: bool,
     #[module(skip)]
+    packed: Option<PackedType>,
+    #[module(skip)]
     kept: Kept,
 }
 
@@ -73,6 +75,7 @@ impl Llama {
             lm_head,
             config: config.clone(),
             recompute: false,
+            packed: None,
             kept: Kept::default(),
         }
     }
@@ -176,8 +179,13 @@ impl Backbone for Llama {
 impl CausalLm for Llama {
     type Cache = LlamaCache;
 
+    fn with_packed(self, packed: Option<PackedType>) -> Self {
+        Self { packed, ..self }
+    }
+
     fn new_cache(&self, adapters: Adapters) -> LlamaCache {
-        LlamaCache::new(&self.model, self.output_weight(), &self.config, adapters)
+        let (output, copies) = (self.output_weight(), (adapters, self.packed));
+        LlamaCache::new(&self.model, output, &self.config, copies)
     }
 
     fn extend(&self, rows: &[(usize, &[u32])], cache: &mut LlamaCache) -> Tensor<2> {

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
 use collimate_core::Key;
 use collimate_data::TextTokenizer;
 use collimate_gguf::{Export, OutType};
 use collimate_nn::{
-    AdapterBase, Backbone, HfFolder, HfReward, LoadError, Pooling, RewardParts, SaveError,
-    SaveOptions, ScalarHead,
+    AdapterBase, Backbone, HfFolder, HfReward, LoadError, LoadOptions, Pooling, RewardParts,
+    SaveError, SaveOptions, ScalarHead,
 };
 use serde_json::{Value, json};
 
@@ -27,7 +26,7 @@ const OUTPUT: &str = "lm_head.weight";
 const SCORE: &str = "score.weight";
 
 impl HfFolder for Llama {
-    fn load(dir: &Path, device: &Device) -> Result<Self, LoadError> {
+    fn load<'a>(dir: &Path, options: impl Into<LoadOptions<'a>>) -> Result<Self, LoadError> {
         let json = JsonConfig::read(dir)?;
         if json.kind()? != Architecture::Decoder {
             let name = json.architecture()?.unwrap_or_default();
@@ -37,7 +36,7 @@ impl HfFolder for Llama {
             ));
         }
         let folder = Folder::read(Chain::open(dir)?, json)?;
-        let (model, _) = folder.decoder(&folder.config, false, device)?;
+        let (model, _) = folder.decoder(&folder.config, false, options.into())?;
         Ok(model)
     }
 
@@ -66,7 +65,10 @@ impl HfReward for Llama {
     const DEFAULT_POOLING: Pooling = Pooling::LastToken;
     const HEAD_BIAS: bool = false;
 
-    fn load_reward(dir: &Path, device: &Device) -> Result<RewardParts<Self>, LoadError> {
+    fn load_reward<'a>(
+        dir: &Path,
+        options: impl Into<LoadOptions<'a>>,
+    ) -> Result<RewardParts<Self>, LoadError> {
         let json = JsonConfig::read(dir)?;
         let chain = Chain::open(dir)?;
         let is_reward = match json.kind()? {
@@ -95,7 +97,7 @@ impl HfReward for Llama {
             tie_word_embeddings: true,
             ..folder.config.clone()
         };
-        let (backbone, head) = folder.decoder(&config, is_reward, device)?;
+        let (backbone, head) = folder.decoder(&config, is_reward, options.into())?;
         Ok(RewardParts {
             backbone,
             head,
@@ -283,7 +285,7 @@ impl Folder {
         &self,
         config: &LlamaConfig,
         with_head: bool,
-        device: &Device,
+        options: LoadOptions<'_>,
     ) -> Result<(Llama, Option<ScalarHead>), LoadError> {
         let weights = &self.weights;
         let tied = self.config.tie_word_embeddings;
@@ -305,8 +307,11 @@ impl Folder {
                 is_buffer.then_some(LeftOut::Buffer)
             }
         })?;
+        let device = options.device;
         let blank = Llama::blank(config, device).map_err(|e| self.json.invalid(e))?;
-        let model = weights.fill(blank, &found)?.with_kept(self.kept.clone());
+        let model = weights
+            .fill_as(blank, &found, options.weights)?
+            .with_kept(self.kept.clone());
         let model = self.chain.apply(model, names)?;
         if !with_head {
             return Ok((model, None));

@@ -4,6 +4,7 @@ mod adapters;
 #[path = "../common/mod.rs"]
 mod common;
 mod gradients;
+mod half;
 mod layout;
 mod precision;
 mod rows;

@@ -1,5 +1,7 @@
 //! Products of large matrices, through the `gemm` crate that flex itself uses.
 
+use std::ops::Range;
+
 use gemm::Parallelism;
 
 /// Number of multiplications below which a product stays on one thread.
@@ -42,6 +44,18 @@ impl<'a> Matrix<'a> {
             column: self.row,
         }
     }
+
+    /// Returns some columns of a matrix that is not transposed, without moving data.
+    pub(crate) fn columns(self, range: &Range<usize>) -> Self {
+        assert_eq!(self.column, 1, "columns of a transposed matrix");
+        assert!(range.end <= self.columns, "columns outside the matrix");
+        Self {
+            // Without rows, there is no first column to point to.
+            data: self.data.get(range.start..).unwrap_or_default(),
+            columns: range.len(),
+            ..self
+        }
+    }
 }
 
 /// Computes `out = a·b`, or `out += a·b` if `accumulate`.
@@ -52,7 +66,40 @@ pub(crate) fn product(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], accumulate:
     // SAFETY: `out` has the size of the product and is borrowed exclusively.
     #[allow(unsafe_code)]
     unsafe {
-        multiply(a, b, out.as_mut_ptr(), accumulate, threads_for(a, b));
+        product_at(a, b, out.as_mut_ptr(), accumulate);
+    }
+}
+
+/// Computes [`product`] into memory that may be uninitialised.
+///
+/// # Safety
+/// As for [`product_alone_at`].
+#[allow(unsafe_code)]
+pub(crate) unsafe fn product_at(a: Matrix<'_>, b: Matrix<'_>, out: *mut f32, accumulate: bool) {
+    // SAFETY: by the caller's promise.
+    unsafe { multiply(a, b, out, b.columns, accumulate, threads_for(a, b)) };
+}
+
+/// Computes `a·b` into the columns from `first` on of `out`, whose rows have `width` elements, or
+/// adds `a·b` to them.
+pub(crate) fn product_columns(
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    out: &mut [f32],
+    width: usize,
+    first: usize,
+    accumulate: bool,
+) {
+    assert_eq!(out.len(), a.rows * width, "output of another size");
+    assert!(first + b.columns <= width, "columns outside the output");
+    if a.rows == 0 {
+        return;
+    }
+    let out = &mut out[first..];
+    // SAFETY: the last of the rows ends inside `out`, which is borrowed exclusively.
+    #[allow(unsafe_code)]
+    unsafe {
+        multiply(a, b, out.as_mut_ptr(), width, accumulate, threads_for(a, b));
     }
 }
 
@@ -79,7 +126,7 @@ pub(crate) unsafe fn product_alone_at(
     accumulate: bool,
 ) {
     // SAFETY: by the caller's promise.
-    unsafe { multiply(a, b, out, accumulate, Parallelism::None) };
+    unsafe { multiply(a, b, out, b.columns, accumulate, Parallelism::None) };
 }
 
 fn threads_for(a: Matrix<'_>, b: Matrix<'_>) -> Parallelism {
@@ -97,13 +144,14 @@ pub(crate) fn product_of(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
     // SAFETY: the memory has room for the product, which writes every element without reading any.
     #[allow(unsafe_code)]
     unsafe {
-        multiply(a, b, out.as_mut_ptr(), false, threads_for(a, b));
+        product_at(a, b, out.as_mut_ptr(), false);
         out.set_len(len);
     }
     out
 }
 
-/// Computes the product for all functions above, with the given number of threads.
+/// Computes the product for all functions above, with the given number of threads. The rows of the
+/// output are `width` elements apart.
 ///
 /// # Safety
 /// `out` must have room for the product, and no other code may access it during the call. It must
@@ -113,17 +161,21 @@ unsafe fn multiply(
     a: Matrix<'_>,
     b: Matrix<'_>,
     out: *mut f32,
+    width: usize,
     accumulate: bool,
     parallelism: Parallelism,
 ) {
     assert_eq!(a.columns, b.rows, "inner sizes differ");
+    assert!(width >= b.columns, "rows of the output overlap");
     if a.rows == 0 || b.columns == 0 {
         return;
     }
     if a.columns == 0 {
         if !accumulate {
-            // SAFETY: there is room, by the caller's promise.
-            unsafe { out.write_bytes(0, a.rows * b.columns) };
+            for row in 0..a.rows {
+                // SAFETY: there is room, by the caller's promise.
+                unsafe { out.add(row * width).write_bytes(0, b.columns) };
+            }
         }
         return;
     }
@@ -136,7 +188,7 @@ unsafe fn multiply(
             a.columns,
             out,
             1,
-            b.columns as isize,
+            width as isize,
             accumulate,
             a.data.as_ptr(),
             a.column,
@@ -183,6 +235,24 @@ mod tests {
                 .zip(&out)
                 .all(|(fresh, out)| fresh + 1.0 == *out)
         );
+    }
+
+    #[test]
+    fn columns_of_inputs_and_outputs() {
+        let a: Vec<f32> = (0..6).map(|i| i as f32).collect();
+        // The last two columns of a 2×3 matrix, times a 2×2 matrix, into columns 1 and 2 of 4.
+        let part = Matrix::new(&a, 2, 3).columns(&(1..3));
+        let b = [1.0, 2.0, 3.0, 4.0];
+        for (accumulate, extra) in [(false, 0.0), (true, 9.0)] {
+            let mut out = vec![9.0; 8];
+            product_columns(part, Matrix::new(&b, 2, 2), &mut out, 4, 1, accumulate);
+            let [x, y, z, w] = [7.0, 10.0, 19.0, 28.0].map(|v: f32| v + extra);
+            assert_eq!(out, [9.0, x, y, 9.0, 9.0, z, w, 9.0]);
+        }
+        let mut out = vec![9.0; 4];
+        let (none, nothing) = (Matrix::new(&[], 2, 0), Matrix::new(&[], 0, 1));
+        product_columns(none, nothing, &mut out, 2, 1, false);
+        assert_eq!(out, [9.0, 0.0, 9.0, 0.0]);
     }
 
     #[test]

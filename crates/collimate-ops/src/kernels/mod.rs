@@ -10,6 +10,7 @@ pub(crate) mod attention;
 pub(crate) mod attention_backward;
 pub(crate) mod cached;
 pub(crate) mod gemm;
+pub(crate) mod half;
 pub(crate) mod logp;
 pub(crate) mod math;
 pub(crate) mod norm;

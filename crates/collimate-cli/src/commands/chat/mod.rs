@@ -87,21 +87,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let settled = args.sampling.settle("chat", &args.model, &base)?;
     let rendering = &settled.rendering;
     let system = args.system.as_deref();
-    let mut sides = vec![Side::open(
-        "--model",
-        &args.model,
-        rendering,
-        system,
-        &device,
-    )?];
+    let open = |option, dir| Side::open(option, dir, &settled, system, &device);
+    let mut sides = vec![open("--model", &args.model)?];
     if let Some(against) = &args.against {
-        sides.push(Side::open(
-            "--against",
-            against,
-            rendering,
-            system,
-            &device,
-        )?);
+        sides.push(open("--against", against)?);
         for (side, mark) in sides.iter_mut().zip(["A", "B"]) {
             side.mark = Some(mark);
         }

@@ -13,7 +13,8 @@ use super::interrupt::Stop;
 use super::reply::Reply;
 use crate::commands::generate::{NO_TEMPLATE, said, tell_without_text};
 use crate::common::{self, Failure};
-use crate::rendering::Rendering;
+use crate::loading;
+use crate::sampling::Settled;
 
 /// Text that ends an answer in plain text, because plain text has no token that ends a turn.
 const NEXT_TURN: &str = "\n\nUser:";
@@ -40,10 +41,11 @@ impl Side {
     pub(super) fn open(
         option: &str,
         dir: &Path,
-        rendering: &Rendering,
+        settled: &Settled,
         system: Option<&str>,
         device: &Device,
     ) -> Result<Self, Failure> {
+        let rendering = &settled.rendering;
         common::check_writer(option, dir)?;
         let tokenizer = rendering.open(dir)?;
         let shown = dir.display();
@@ -67,11 +69,11 @@ impl Side {
                 };
                 format!("{option} {shown}: {error}: correct the folder's chat template{system}")
             })?;
-        let model = Llama::load(dir, device)?;
+        let model = Llama::load(dir, loading::frozen(device))?;
         Ok(Self {
             mark: None,
             history,
-            generator: TextGenerator::new(model, tokenizer).with_eos_of(dir)?,
+            generator: TextGenerator::new(settled.weights.of(model), tokenizer).with_eos_of(dir)?,
             plain,
         })
     }

@@ -19,6 +19,7 @@ use super::out::{Out, Places};
 use super::scored::{About, Measure, show};
 use crate::commands::score::logps::{Group, score};
 use crate::common::{self, DeviceName, Failure, Interrupted};
+use crate::loading;
 use crate::names;
 use crate::runs;
 
@@ -240,7 +241,7 @@ fn likelihoods(
     interrupt: &Interrupt,
 ) -> Result<Vec<Vec<f64>>, Failure> {
     let tokenizer = TextTokenizer::from_folder(dir)?;
-    let model = Llama::load(dir, device)?;
+    let model = Llama::load(dir, loading::frozen(device))?;
     let most = model.max_positions();
     let mut ids = Vec::new();
     for (put, question) in put.iter().zip(questions) {

@@ -19,6 +19,7 @@ use super::out::Out;
 use super::watched::{Source, Watched};
 use crate::commands::rule::rules::scorer;
 use crate::common::{self, Failure};
+use crate::loading;
 use crate::runs::model_files;
 use crate::scorer::reward_model;
 
@@ -150,7 +151,7 @@ impl JudgeArgs {
             return Ok((format!("the reward model `{shown}`"), Kind::Scorer(scorer)));
         }
         let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(fallback);
-        let model = Llama::load(dir, device)?;
+        let model = Llama::load(dir, loading::frozen(device))?;
         let generator = TextGenerator::new(model, tokenizer).with_eos_of(dir)?;
         let identity = format!("folder {} {fallback:?}", hash_folder(dir)?);
         let source = Source::Folder(Box::new(generator));

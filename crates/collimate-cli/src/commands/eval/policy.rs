@@ -10,6 +10,7 @@ use collimate::train::Interrupt;
 
 use crate::commands::generate::{said, show::Show};
 use crate::common::{self, Failure, Interrupted};
+use crate::loading;
 use crate::rendering::Rendering;
 
 /// A model that answers prompts, with the name of its folder.
@@ -28,7 +29,7 @@ impl Policy {
     ) -> Result<Self, Failure> {
         common::check_writer(option, dir)?;
         let tokenizer = rendering.open(dir)?;
-        let model = Llama::load(dir, device)?;
+        let model = Llama::load(dir, loading::frozen(device))?;
         Ok(Self {
             name: format!("`{}`", dir.display()),
             generator: TextGenerator::new(model, tokenizer).with_eos_of(dir)?,

@@ -15,6 +15,7 @@ use collimate::nn::HfFolder;
 use serde::Serialize;
 
 use crate::common::{self, DeviceName, Failure, Interrupted};
+use crate::loading;
 use crate::names;
 use crate::runs;
 use crate::sampling::SamplingArgs;
@@ -109,8 +110,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let settled = args.sampling.settle("generate", &args.model, &base)?;
     let tokenizer = settled.rendering.open(&args.model)?;
     let limits = args.limits(&tokenizer, settled.sampling.max_new_tokens, &asked);
-    let model = Llama::load(&args.model, &device)?;
-    let generator = TextGenerator::new(model, tokenizer)
+    let model = Llama::load(&args.model, loading::frozen(&device))?;
+    let generator = TextGenerator::new(settled.weights.of(model), tokenizer)
         .with_eos_of(&args.model)?
         .with_limits(limits)?;
     settled.tell();

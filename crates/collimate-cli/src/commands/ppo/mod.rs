@@ -21,6 +21,7 @@ use crate::commands::align::pairs::{self, Choices, examples};
 use crate::commands::generate::prompts;
 use crate::commands::rule::rules::{self, Rule};
 use crate::common::{self, Failure};
+use crate::loading;
 use crate::rendering::Rendering;
 use crate::start::Start;
 use crate::{policy, runs};
@@ -114,7 +115,8 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     };
     let tokenizer = rendering.open(dir)?;
     runs::check_lasting(&config.prompts)?;
-    let model = Llama::load(dir, start.device)?.with_recompute(start.args.gradient_checkpointing);
+    let options = loading::held(&config.policy.adaptation, start.device);
+    let model = Llama::load(dir, options)?.with_recompute(start.args.gradient_checkpointing);
     let length = config.policy.max_length;
     runs::check_length(length, &model)?;
     let (name, scorer, critic, reward) = reward(config, &tokenizer, start.device)?;
@@ -232,7 +234,7 @@ fn reward(config: &Config, tokenizer: &TextTokenizer, device: &Device) -> Result
     let name = "reward_model".to_owned();
     let label = config.label.as_deref();
     if common::architecture(dir)? == Architecture::Encoder {
-        let model = RewardModel::<Encoder>::load_label(dir, label, device)?;
+        let model = RewardModel::<Encoder>::load_label(dir, label, loading::frozen(device))?;
         let length = scored(model.backbone.max_positions());
         return Ok((name, scorer(model, own, length), None, about));
     }

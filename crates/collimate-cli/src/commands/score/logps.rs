@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Column, Rows, ScoreModel, TOKENS_PER_PACK, Task};
 use crate::common::Failure;
+use crate::loading;
 
 /// A causal language model. It gives the columns `logps` and `tokens`, or both for each answer of a
 /// pair.
@@ -22,7 +23,7 @@ pub(crate) struct Logps {
 
 impl Logps {
     pub(crate) fn open(dir: &Path, task: &Task, device: &Device) -> Result<Self, Failure> {
-        let model = Llama::load(dir, device)?;
+        let model = Llama::load(dir, loading::frozen(device))?;
         Ok(Self {
             length: task.max_length(model.max_positions())?,
             tokenizer: task.tokenizer.clone(),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Column, Rows, ScoreModel, TOKENS_PER_PACK, Task};
 use crate::common::Failure;
+use crate::loading;
 
 /// A reward model. It gives the columns `score`, or `chosen_score` and `rejected_score`.
 pub(crate) struct Rewards<B: HfReward> {
@@ -21,7 +22,8 @@ pub(crate) struct Rewards<B: HfReward> {
 
 impl<B: HfReward> Rewards<B> {
     pub(crate) fn open(dir: &Path, task: &Task, device: &Device) -> Result<Self, Failure> {
-        let model = RewardModel::<B>::load_label(dir, task.label.as_deref(), device)?;
+        let model =
+            RewardModel::<B>::load_label(dir, task.label.as_deref(), loading::frozen(device))?;
         let length = task.max_length(model.backbone.max_positions())?;
         // As in training, an answer that was cut gets an end token too.
         let tokenizer = task.tokenizer.clone();

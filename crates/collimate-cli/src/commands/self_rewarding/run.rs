@@ -20,6 +20,7 @@ use super::files;
 use crate::commands::rule::rules;
 use crate::common::{self, Failure};
 use crate::job::Job;
+use crate::loading;
 use crate::rendering::rendering;
 use crate::runs;
 use crate::scorer::reward_model;
@@ -122,7 +123,8 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
         eos_token_ids(dir)?,
         tokenizer.chat_template().is_some(),
     )?;
-    let model = Llama::load(dir, start.device)?.with_recompute(start.args.gradient_checkpointing);
+    let options = loading::held(&recipe.adaptation, start.device);
+    let model = Llama::load(dir, options)?.with_recompute(start.args.gradient_checkpointing);
     runs::check_length(recipe.max_length, &model)?;
     let scorer = match &config.evaluator {
         Some(dir) => Some(reward_model(
@@ -179,7 +181,7 @@ fn eft_judge(
 ) -> Result<(String, TextGenerator<Llama>), Failure> {
     common::check_writer("--eft-judge", dir)?;
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
-    let model = Llama::load(dir, start.device)?;
+    let model = Llama::load(dir, loading::frozen(start.device))?;
     let name = format!("{} ({})", dir.display(), model_hash(&model));
     Ok((name, TextGenerator::new(model, tokenizer).with_eos_of(dir)?))
 }

@@ -15,6 +15,7 @@ use collimate::train::hash_json;
 use super::config::Config;
 use crate::commands::eval::watched::Source;
 use crate::common::{Failure, check_writer, usage};
+use crate::loading;
 use crate::runs::model_files;
 
 /// A model, as the options name it.
@@ -87,7 +88,7 @@ impl Named<'_> {
         let hashes = files.iter().map(|path| hash_file(path));
         let hashes = hashes.collect::<Result<Vec<String>, _>>()?;
         let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
-        let model = Llama::load(dir, device)?;
+        let model = Llama::load(dir, loading::frozen(device))?;
         let generator = TextGenerator::new(model, tokenizer).with_eos_of(dir)?;
         let identity = format!("folder {}", hash_json(&(hashes, config.chat_fallback)));
         Ok(Some((Source::Folder(Box::new(generator)), identity)))

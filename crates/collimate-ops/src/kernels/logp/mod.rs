@@ -14,6 +14,7 @@ use moments::{Moments, moments};
 pub(crate) use sizes::Sizes;
 
 use super::gemm::{Matrix, product_alone, product_alone_at};
+use super::half::Weight;
 use super::scratch::Scratch;
 use super::{Shared, SharedUnwritten, math, unwritten, written, zeros};
 
@@ -43,7 +44,7 @@ struct Kept {
 /// true if a backward pass may follow.
 pub(crate) fn forward(
     hidden: &[f32],
-    weight: &[f32],
+    weight: Weight<'_>,
     targets: &[usize],
     sizes: Sizes,
     keep: bool,
@@ -135,15 +136,17 @@ fn with_own<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
 /// Computes the logits of the given rows and columns, capped if there is a cap.
 fn logits_of(
     hidden: &[f32],
-    weight: &[f32],
+    weight: Weight<'_>,
     rows: &Range<usize>,
     columns: &Range<usize>,
     Sizes { width, softcap, .. }: Sizes,
     logits: &mut [f32],
 ) {
     let hidden = part(hidden, rows, width);
-    let weight = part(weight, columns, width);
-    product_alone(hidden, weight.t(), logits, false);
+    weight.rows(columns, width, |weight| {
+        let weight = Matrix::new(weight, columns.len(), width);
+        product_alone(hidden, weight.t(), logits, false);
+    });
     if let Some(cap) = softcap {
         math::vectorised(
             #[inline(always)]
@@ -167,7 +170,7 @@ fn part<'a>(matrix: &'a [f32], rows: &Range<usize>, width: usize) -> Matrix<'a> 
 /// Through a cap `z = c·tanh(y / c)` both are multiplied by `∂z/∂y = 1 − (z / c)²`.
 pub(crate) fn backward(
     hidden: &[f32],
-    weight: &[f32],
+    weight: Weight<'_>,
     targets: &[usize],
     saved: &Saved,
     grad: &[f32],
@@ -222,7 +225,10 @@ pub(crate) fn backward(
             }
             let d_logits = Matrix::new(z, chunk.len(), columns.len());
             if wanted[0] {
-                product_alone(d_logits, part(weight, &columns, width), sum, true);
+                weight.rows(&columns, width, |weight| {
+                    let weight = Matrix::new(weight, columns.len(), width);
+                    product_alone(d_logits, weight, sum, true);
+                });
             }
             if wanted[1] {
                 let hidden = part(hidden, &chunk, width);

@@ -1,6 +1,10 @@
 //! Products `x·Wᵀ` with the weight laid out in panels. Each element is one sum in the order of the
 //! inner index, whatever the number of rows, and the weight is read once, front to back.
 
+mod pack;
+mod read;
+mod tile;
+
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -8,59 +12,13 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{SharedUnwritten, unwritten, written};
+pub(crate) use pack::Panels;
+use pack::Values;
 
 /// Number of multiplications below which a product stays on one thread.
 const PARALLEL_FROM: usize = 1 << 19;
 /// Number of tasks per thread.
 const TASKS_PER_THREAD: usize = 3;
-/// Number of rows in one tile. With two vectors per row and two for the weight, a tile fits the
-/// registers of AVX-512; half of the rows fit those of AVX2.
-const TILE: usize = 12;
-/// Number of elements by which prefetching runs ahead. The loops are too short for the processor to
-/// prefetch by itself.
-const AHEAD: usize = 512;
-
-/// A weight `[output, input]` in blocks of as many outputs as two vectors hold. In each block the
-/// outputs' elements lie side by side, input by input, with zeros beyond the last output.
-#[derive(Debug, Clone)]
-pub(crate) struct Panels {
-    data: Vec<f32>,
-    input: usize,
-    output: usize,
-    wide: usize,
-}
-
-impl Panels {
-    pub(crate) fn new(weight: &[f32], [output, input]: [usize; 2]) -> Self {
-        assert_eq!(weight.len(), output * input, "weight of another size");
-        let wide = pulp::Arch::new().dispatch(PanelWidth);
-        let mut data = vec![0.0; output.div_ceil(wide) * wide * input];
-        data.par_chunks_mut((wide * input).max(1))
-            .zip(weight.par_chunks((wide * input).max(1)))
-            .for_each(|(panel, weight)| {
-                for (k, panel) in panel.chunks_exact_mut(wide).enumerate() {
-                    let column = weight.iter().skip(k).step_by(input);
-                    for (place, element) in panel.iter_mut().zip(column) {
-                        *place = *element;
-                    }
-                }
-            });
-        Self {
-            data,
-            input,
-            output,
-            wide,
-        }
-    }
-
-    pub(crate) fn output(&self) -> usize {
-        self.output
-    }
-
-    fn panels(&self) -> usize {
-        self.output.div_ceil(self.wide)
-    }
-}
 
 /// Computes `x·Wᵀ + b` for every weight; `x` is `rows × input`, each result `rows × output`.
 pub(crate) fn products(
@@ -84,7 +42,7 @@ pub(crate) fn products(
     let panels: usize = weights.iter().map(|(weight, _)| weight.panels()).sum();
     let work: usize = weights
         .iter()
-        .map(|(weight, _)| rows * weight.data.len())
+        .map(|(weight, _)| rows * weight.panels() * weight.wide * weight.input)
         .sum();
     let wanted = match work < PARALLEL_FROM {
         true => 1,
@@ -117,16 +75,7 @@ pub(crate) fn products(
     results.collect()
 }
 
-struct PanelWidth;
-
-impl WithSimd for PanelWidth {
-    type Output = usize;
-
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        2 * S::F32_LANES
-    }
-}
-
+/// The part of a product that belongs to some panels of a weight.
 struct Task<'a> {
     x: &'a [f32],
     rows: usize,
@@ -141,113 +90,43 @@ impl WithSimd for Task<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let most = if S::F32_LANES >= 16 { TILE } else { TILE / 2 };
-        // The tiles have about the same height.
-        let height = self.rows.div_ceil(self.rows.div_ceil(most).max(1)).max(1);
-        for panel in self.panels.clone() {
-            for row in (0..self.rows).step_by(height) {
-                macro_rules! tile {
-                    ($($rows:literal)*) => {
-                        match height.min(self.rows - row) {
-                            $($rows => self.tile::<S, $rows>(simd, row, panel),)*
-                            rows => unreachable!("a tile of {rows} rows"),
-                        }
-                    };
-                }
-                tile!(1 2 3 4 5 6 7 8 9 10 11 12);
-            }
+        assert_eq!(
+            self.weight.wide,
+            2 * S::F32_LANES,
+            "packed for another processor"
+        );
+        match &self.weight.values {
+            Values::F32(values) => self.run::<S, read::F32s>(simd, values),
+            Values::Bf16(values) => self.run::<S, read::Bf16s>(simd, values),
+            Values::Int8(values) => self.run::<S, read::Int8s>(simd, values),
         }
     }
-}
-
-impl Task<'_> {
-    #[inline(always)]
-    #[allow(unsafe_code)]
-    fn tile<S: Simd, const M: usize>(&self, simd: S, row: usize, panel: usize) {
-        let Panels {
-            data,
-            input,
-            output,
-            wide,
-        } = self.weight;
-        let (input, output, wide, lanes) = (*input, *output, *wide, S::F32_LANES);
-        assert_eq!(wide, 2 * lanes, "packed for another processor");
-        let columns = panel * wide..output.min((panel + 1) * wide);
-        let x = &self.x[row * input..(row + M) * input];
-        let weight = &data[panel * wide * input..(panel + 1) * wide * input];
-        let mut sums = [[simd.splat_f32s(0.0); 2]; M];
-        // SAFETY: `x` has M rows of `input` elements, and `weight` has `input` rows of two vectors.
-        // Vectors are read without alignment.
-        unsafe {
-            let rows: [*const f32; M] = std::array::from_fn(|m| x.as_ptr().add(m * input));
-            for k in 0..input {
-                let place = weight.as_ptr().add(k * wide);
-                for line in (0..wide).step_by(16) {
-                    prefetch(place.wrapping_add(AHEAD + line));
-                }
-                let right = [
-                    place.cast::<S::f32s>().read_unaligned(),
-                    place.add(lanes).cast::<S::f32s>().read_unaligned(),
-                ];
-                for (sums, row) in sums.iter_mut().zip(rows) {
-                    let left = simd.splat_f32s(*row.add(k));
-                    sums[0] = simd.mul_add_f32s(left, right[0], sums[0]);
-                    sums[1] = simd.mul_add_f32s(left, right[1], sums[1]);
-                }
-            }
-        }
-        for (m, sums) in sums.into_iter().enumerate() {
-            // SAFETY: the columns of these rows belong to this task. The memory is that of a result
-            // with `rows` rows of `output` elements, and the row is below `rows`.
-            let out = unsafe {
-                let start = (row + m) * output + columns.start;
-                let start = self.out.start(start..start + columns.len());
-                std::slice::from_raw_parts_mut(start.cast::<MaybeUninit<f32>>(), columns.len())
-            };
-            // SAFETY: two vectors have the layout of as many plain numbers.
-            let sums = unsafe {
-                std::slice::from_raw_parts((&raw const sums).cast::<MaybeUninit<f32>>(), wide)
-            };
-            out.copy_from_slice(&sums[..columns.len()]);
-            if let Some(bias) = self.bias {
-                for (out, bias) in out.iter_mut().zip(&bias[columns.clone()]) {
-                    // SAFETY: written above.
-                    let sum = unsafe { out.assume_init() };
-                    out.write(sum + bias);
-                }
-            }
-        }
-    }
-}
-
-/// Prefetches a cache line that will be read; any address is allowed.
-#[inline(always)]
-#[allow(unsafe_code)]
-fn prefetch(place: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: the instruction is a hint and reads nothing.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(place.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::half::Weight;
     use super::*;
+    use crate::PackedType;
+
+    /// Whole numbers up to 11, which every type holds.
+    fn value(i: usize) -> f32 {
+        ((i * 37 + 11) % 23) as f32 - 11.0
+    }
 
     #[test]
     fn equals_a_double_loop_on_whole_numbers() {
-        let value = |i: usize| ((i * 37 + 11) % 23) as f32 - 11.0;
-        for [rows, input, output] in [[1, 7, 3], [5, 40, 70], [4, 16, 4], [27, 33, 130], [2, 0, 3]]
-        {
+        let types = [PackedType::F32, PackedType::Bf16];
+        for (packed, [rows, input, output]) in types.into_iter().flat_map(|packed| {
+            let sizes = [[1, 7, 3], [5, 40, 70], [4, 16, 4], [27, 33, 130], [2, 0, 3]];
+            sizes.map(|sizes| (packed, sizes))
+        }) {
             let x: Vec<f32> = (0..rows * input).map(value).collect();
             let weights = [output, 1, 32].map(|output| {
                 let weight: Vec<f32> = (0..output * input).map(|i| value(i + output)).collect();
                 let bias: Vec<f32> = (0..output).map(|i| value(i + 9)).collect();
-                (Panels::new(&weight, [output, input]), weight, bias)
+                let panels = Panels::new(Weight::F32(&weight), [output, input], packed);
+                (panels, weight, bias)
             });
             let parts: Vec<(&Panels, Option<&[f32]>)> = weights
                 .iter()
@@ -271,5 +150,82 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A weight is stored as `scale · q` with q from −127 to 127, where the largest value of its
+    /// output is 127 · scale. The products are those of the stored values.
+    #[test]
+    fn eight_bits_are_steps_of_the_largest_weight() {
+        for [rows, input, output] in [[1, 33, 5], [40, 64, 37], [3, 1, 2]] {
+            let x: Vec<f32> = (0..rows * input).map(|i| value(i) / 7.0).collect();
+            let weight: Vec<f32> = (0..output * input)
+                .map(|i| (1 + i / input) as f32 * value(i) / 3.0)
+                .collect();
+            let panels = Panels::new(Weight::F32(&weight), [output, input], PackedType::Int8);
+            let bias: Vec<f32> = (0..output).map(value).collect();
+            let [y] = &products(&x, rows, &[(&panels, Some(&bias))])[..] else {
+                panic!("one result")
+            };
+            for column in 0..output {
+                let weight = &weight[column * input..(column + 1) * input];
+                let largest = weight.iter().fold(0f32, |most, w| most.max(w.abs()));
+                let scale = f64::from(largest) / 127.0;
+                let stored = |w: f32| scale * (f64::from(w) / scale).round();
+                for row in 0..rows {
+                    let x = &x[row * input..(row + 1) * input];
+                    let dot: f64 = x
+                        .iter()
+                        .zip(weight)
+                        .map(|(x, w)| f64::from(*x) * stored(*w))
+                        .sum();
+                    let expected = dot + f64::from(bias[column]);
+                    let found = f64::from(y[row * output + column]);
+                    let size =
+                        x.iter().map(|x| f64::from(x.abs())).sum::<f64>() * f64::from(largest);
+                    assert!(
+                        (found - expected).abs() <= 1e-5 * size.max(1.0),
+                        "{found} {expected}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_output_of_zeros_stays_zero() {
+        let panels = Panels::new(Weight::F32(&[0.0; 6]), [2, 3], PackedType::Int8);
+        assert_eq!(
+            products(&[1.0, 2.0, 3.0], 1, &[(&panels, None)])[0],
+            [0.0, 0.0]
+        );
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_other_rows() {
+        let (input, output) = (70, 50);
+        let weight: Vec<f32> = (0..output * input).map(|i| (i as f32).sin()).collect();
+        let x: Vec<f32> = (0..40 * input).map(|i| (i as f32 * 0.7).cos()).collect();
+        for packed in [PackedType::F32, PackedType::Bf16, PackedType::Int8] {
+            let panels = Panels::new(Weight::F32(&weight), [output, input], packed);
+            let all = &products(&x, 40, &[(&panels, None)])[0];
+            for row in [0, 17, 39] {
+                let x = &x[row * input..(row + 1) * input];
+                let alone = &products(x, 1, &[(&panels, None)])[0];
+                assert_eq!(
+                    alone[..],
+                    all[row * output..(row + 1) * output],
+                    "{packed:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_in_memory() {
+        let weight = vec![1.0; 64 * 128];
+        let bytes = |packed| Panels::new(Weight::F32(&weight), [64, 128], packed).bytes();
+        assert_eq!(bytes(PackedType::F32), 4 * 64 * 128);
+        assert_eq!(bytes(PackedType::Bf16), 2 * 64 * 128);
+        assert_eq!(bytes(PackedType::Int8), 64 * 128 + 4 * 64);
     }
 }

@@ -1,0 +1,51 @@
+//! Number types in which the weights of a folder's model are held in memory.
+
+use clap::ValueEnum;
+use collimate::lm::Llama;
+use collimate::nn::{CausalLm, LoadOptions, WeightType};
+use collimate::ops::PackedType;
+use collimate::prelude::Device;
+use collimate::recipes::Adaptation;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Returns the options of loading a model that is not trained: its matrices keep the folder's type,
+/// so that bf16 and f16 take half of the memory of f32.
+pub(crate) fn frozen(device: &Device) -> LoadOptions<'_> {
+    LoadOptions::from(device).with_weights(WeightType::Stored)
+}
+
+/// Returns the options of loading a model that is trained: beside adapters, matrices are frozen.
+pub(crate) fn held<'a>(adaptation: &Adaptation, device: &'a Device) -> LoadOptions<'a> {
+    match adaptation {
+        Adaptation::Full => device.into(),
+        Adaptation::Lora(_) => frozen(device),
+    }
+}
+
+/// Number type of the copies of the weights that a model writes answers with.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum GenerationWeights {
+    /// The weights as they are
+    #[default]
+    Exact,
+    /// bf16: half of the memory of f32, and faster
+    Bf16,
+    /// 8 bits, in steps of a 127th of the largest weight of an output: a quarter of the memory of
+    /// f32, and the fastest
+    Int8,
+}
+
+impl GenerationWeights {
+    /// Returns the model with copies of this type.
+    pub(crate) fn of(self, model: Llama) -> Llama {
+        model.with_packed(match self {
+            Self::Exact => None,
+            Self::Bf16 => Some(PackedType::Bf16),
+            Self::Int8 => Some(PackedType::Int8),
+        })
+    }
+}
