@@ -366,3 +366,69 @@ fn the_files_of_a_data_set_are_found_by_folder_and_split() {
     let told = text(&plain.stderr);
     assert!(told.contains("--split"), "{told}");
 }
+
+/// Frozen matrices of a folder of bf16 stay bf16; the results are those of the same values in f32.
+#[test]
+fn a_folder_of_bf16_trains_and_answers_like_its_values_in_f32() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let model = fixture("llama-untied").display().to_string();
+    succeed(
+        "export",
+        folder,
+        &["--model", &model, "--dtype", "bf16", "--out", "half"],
+    );
+    succeed(
+        "export",
+        folder,
+        &["--model", "half", "--dtype", "f32", "--out", "wide"],
+    );
+    write_rows(&folder.join("pairs.jsonl"), &rows(40));
+    let results = ["half", "wide"].map(|name| {
+        let out = format!("run-{name}");
+        let arguments = [
+            "--data",
+            "pairs.jsonl",
+            "--model",
+            name,
+            "--lora",
+            "--max-length",
+            "48",
+            "--batch",
+            "8",
+            "--epochs",
+            "2",
+            "--out",
+            &out,
+        ];
+        succeed("dpo", folder, &arguments);
+        let saved = folder.join(&out).join("models/dpo/model.safetensors");
+        let answers = |weights: &str| {
+            let arguments = [
+                "--model",
+                name,
+                "--prompt",
+                "the cat",
+                "--prompt",
+                "a",
+                "--temperature",
+                "0",
+                "--max-new-tokens",
+                "8",
+                "--generation-weights",
+                weights,
+            ];
+            text(&succeed("generate", folder, &arguments).stdout)
+        };
+        // The folder's values are bf16, so rounding to bf16 changes nothing.
+        assert_eq!(answers("exact"), answers("bf16"), "{name}");
+        answers("int8");
+        (fs::metadata(saved).unwrap().len(), answers("exact"))
+    });
+    assert_eq!(results[0], results[1]);
+    let [half, wide] = ["run-half", "run-wide"].map(|run| {
+        let summary = json(&folder.join(run).join("summary.json"));
+        summary["policies"].clone()
+    });
+    assert_eq!(half, wide);
+}

@@ -458,3 +458,68 @@ fn a_file_that_is_read_is_not_replaced() {
         assert!(files(folder) == before);
     }
 }
+
+/// Micro-batches are cut to the limit, which changes nothing but the last digits.
+#[test]
+fn a_memory_limit_cuts_micro_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_rows(&folder.join("pairs.jsonl"), &rows(40));
+    let model = model();
+    let arguments = [
+        "--data",
+        "pairs.jsonl",
+        "--model",
+        &model,
+        "--max-length",
+        "48",
+        "--batch",
+        "8",
+        "--epochs",
+        "1",
+    ];
+    let tokens = |run: &str| {
+        let config = json(&folder.join(run).join("config.json"));
+        config["align"]["train"]["micro_batch_tokens"]
+            .as_u64()
+            .unwrap()
+    };
+    succeed(
+        "dpo",
+        folder,
+        &[&arguments[..], &["--out", "free"]].concat(),
+    );
+    assert_eq!(tokens("free"), 8192);
+    for (limit, run, again) in [("302MB", "some", false), ("300.1MB", "least", true)] {
+        let more = ["--memory-limit", limit, "--out", run];
+        let told = text(&succeed("dpo", folder, &[&arguments[..], &more].concat()).stderr);
+        assert!(told.contains("memory: about 0.3 GB"), "{told}");
+        assert_eq!(told.contains("computed again"), again, "{told}");
+        assert!((96..700).contains(&tokens(run)), "{run}: {}", tokens(run));
+        let loss = |run: &str| {
+            let lines = fs::read_to_string(folder.join(run).join("metrics.jsonl")).unwrap();
+            let last = lines
+                .lines()
+                .rev()
+                .find(|line| line.contains("loss"))
+                .unwrap()
+                .to_owned();
+            serde_json::from_str::<Value>(&last).unwrap()["loss"]
+                .as_f64()
+                .unwrap()
+        };
+        assert!(
+            (loss("free") - loss(run)).abs() < 1e-4,
+            "{} {}",
+            loss("free"),
+            loss(run)
+        );
+    }
+    // What was typed stays.
+    let more = ["--memory-limit", "302MB", "--out", "typed", "--set"];
+    let more = [&more[..], &["align.train.micro_batch_tokens=5000"]].concat();
+    succeed("dpo", folder, &[&arguments[..], &more].concat());
+    assert_eq!(tokens("typed"), 5000);
+    let output = run("dpo", folder, &["--memory-limit", "1GB"]);
+    assert!(text(&output.stderr).contains("your own data"), "{output:?}");
+}

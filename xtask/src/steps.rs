@@ -154,7 +154,7 @@ pub(crate) fn all() -> Vec<Step> {
         step("doc", "documentation without a warning", doc),
         step(
             "alone",
-            "each crate type-checks without what other crates and tests enable",
+            "each crate without Burn type-checks without what other crates and tests enable",
             alone,
         ),
         step(
@@ -192,27 +192,16 @@ fn doc(workspace: &Workspace) -> Result<(), String> {
     workspace.cargo_with(&["doc", "--workspace", "--no-deps"], warnings)
 }
 
-/// Checks each crate alone. `cargo check` of a library leaves out dev-dependencies and the features
-/// that they enable.
+/// Checks each crate without Burn alone. `cargo check` of a library leaves out dev-dependencies and the
+/// features that they enable.
 ///
-/// Crates without Burn are cheap, so each is checked by itself. Crates with Burn are checked
-/// layer by layer without a backend: all layers ask Burn for the same features, so Burn is checked
-/// once, not once per crate. Step `readmes` checks each of them with flex.
+/// Of the crates with Burn, step `readmes` checks each alone with flex, and step `cuda` checks all of
+/// them without flex.
 fn alone(workspace: &Workspace) -> Result<(), String> {
-    let published = workspace.published();
-    let (light, heavy): (Vec<&str>, Vec<&str>) = published
-        .into_iter()
-        .filter(|name| *name != "collimate-learner")
-        .partition(|name| layers::is_light(name));
-    for name in light {
-        workspace.cargo(&["check", "-p", name])?;
-    }
-    for group in heavy.chunk_by(|a, b| layers::layer(a) == layers::layer(b)) {
-        let mut arguments = vec!["check", "--no-default-features"];
-        for name in group {
-            arguments.extend(["-p", name]);
+    for name in workspace.published() {
+        if layers::is_light(name) {
+            workspace.cargo(&["check", "-p", name])?;
         }
-        workspace.cargo(&arguments)?;
     }
     Ok(())
 }

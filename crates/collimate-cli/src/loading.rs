@@ -23,14 +23,19 @@ pub(crate) fn held<'a>(adaptation: &Adaptation, device: &'a Device) -> LoadOptio
     }
 }
 
+/// Number of parameters above which [`GenerationWeights::Auto`] rounds.
+const LARGE: usize = 50_000_000;
+
 /// Number type of the copies of the weights that a model writes answers with.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum GenerationWeights {
-    /// The weights as they are
+    /// bf16 for models of more than 50 million parameters, otherwise exact
     #[default]
+    Auto,
+    /// The weights as they are
     Exact,
     /// bf16: half of the memory of f32, and faster
     Bf16,
@@ -42,8 +47,10 @@ pub(crate) enum GenerationWeights {
 impl GenerationWeights {
     /// Returns the model with copies of this type.
     pub(crate) fn of(self, model: Llama) -> Llama {
+        let is_large = model.num_parameters() > LARGE;
         model.with_packed(match self {
-            Self::Exact => None,
+            Self::Auto if is_large => Some(PackedType::Bf16),
+            Self::Auto | Self::Exact => None,
             Self::Bf16 => Some(PackedType::Bf16),
             Self::Int8 => Some(PackedType::Int8),
         })

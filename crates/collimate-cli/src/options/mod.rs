@@ -32,7 +32,7 @@ pub(crate) use saving::{FileArgs, SaveAs, SavingArgs};
 use crate::commands::Syntax;
 use crate::common::{Failure, usage};
 use crate::names;
-use crate::preview::Preview;
+use crate::preview::{Limit, Plan, Preview, cap_micro_batches};
 use crate::start::Start;
 use print::yaml;
 
@@ -149,7 +149,7 @@ impl<L: Layered> FromArgMatches for Options<L> {
 impl<L: Layered> Options<L> {
     /// Runs the command.
     pub(crate) fn execute(&self) -> Result<(), Failure> {
-        let config = self.config(!self.run.print_config)?;
+        let (config, given) = self.config(!self.run.print_config)?;
         let value = serde_json::to_value(&config)?;
         let own = is_about_own::<L>(&value);
         if self.run.print_config {
@@ -165,11 +165,12 @@ impl<L: Layered> Options<L> {
         let base = L::inputs(&config).models.first().map(|path| path.as_path());
         self.run.saving.check(base, &value)?;
         let device = self.run.device.open()?;
-        if self.run.dry_run {
+        let (config, run) = self.planned(config, &given)?;
+        if run.dry_run {
             return match L::preview(&config) {
                 Some(preview) => {
                     L::check_rows(&config, &preview.tokenizer()?)?;
-                    preview.print(&device, self.run.gradient_checkpointing)
+                    preview.print(&device, run.gradient_checkpointing)
                 }
                 None if !L::ESTIMATES => Err(
                     "--dry-run cannot estimate this command, which learns from texts that the \
@@ -182,10 +183,42 @@ impl<L: Layered> Options<L> {
                 ))),
             };
         }
-        match Start::of::<L>(&config, &self.run, &device)? {
+        match Start::of::<L>(&config, &run, &device)? {
             Some(start) => L::run(&start),
             None => Ok(()),
         }
+    }
+
+    /// Cuts micro-batches and switches recomputation on, so that the run fits into the memory. A run
+    /// that continues keeps its micro-batches, because they decide the last bits of its results.
+    fn planned(&self, config: L::Config, given: &Given) -> Result<(L::Config, RunArgs), Failure> {
+        let mut run = self.run.clone();
+        let Some(preview) = L::preview(&config) else {
+            return match run.memory_limit {
+                Some(_) => Err(usage(
+                    "--memory-limit is for trainings on your own data, except ppo and \
+                     self-rewarding"
+                        .to_owned(),
+                )),
+                None => Ok((config, run)),
+            };
+        };
+        let limit = Limit::new(run.memory_limit);
+        let Plan {
+            recompute,
+            tokens,
+            told,
+        } = preview.plan(limit, run.gradient_checkpointing)?;
+        run.gradient_checkpointing = recompute;
+        if !told.is_empty() {
+            crate::common::tell(&told);
+        }
+        let Some(tokens) = tokens else {
+            return Ok((config, run));
+        };
+        let mut value = serde_json::to_value(&config)?;
+        cap_micro_batches(&mut value, tokens, &|path| run.resume || given.typed(path));
+        Ok((serde_json::from_value(value)?, run))
     }
 
     /// Returns the options as a configuration file.
@@ -195,7 +228,7 @@ impl<L: Layered> Options<L> {
     pub(crate) fn printed(&self, syntax: Syntax, own: bool) -> Result<String, Failure> {
         let config = match own {
             true => serde_json::to_value(self.merged(Some(true))?.0)?,
-            false => serde_json::to_value(self.config(false)?)?,
+            false => serde_json::to_value(self.config(false)?.0)?,
         };
         if !own && !is_about_own::<L>(&config) {
             crate::common::tell(&format!(
@@ -217,7 +250,7 @@ impl<L: Layered> Options<L> {
     }
 
     /// Returns the merged and checked options. If `fetch` is true, names on a hub become folders.
-    fn config(&self, fetch: bool) -> Result<L::Config, Failure> {
+    fn config(&self, fetch: bool) -> Result<(L::Config, Given), Failure> {
         let (mut config, given) = self.merged(None)?;
         if fetch {
             let mut value = serde_json::to_value(&config)?;
@@ -225,7 +258,7 @@ impl<L: Layered> Options<L> {
             config = serde_json::from_value(value)?;
         }
         match L::settle(&mut config, &given) {
-            Ok(()) => Ok(config),
+            Ok(()) => Ok((config, given)),
             Err(error) => Err(given.explain(error)),
         }
     }

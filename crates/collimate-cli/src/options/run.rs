@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use collimate::run::RunFolder;
 
-use super::saving::SavingArgs;
+use super::saving::{SavingArgs, size};
 use crate::common::{self, DeviceName, Failure};
 
 /// Options of every command with a run folder.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct RunArgs {
     /// Device to compute on
     #[arg(long, value_enum, default_value_t = DeviceName::Flex)]
@@ -20,6 +20,11 @@ pub(crate) struct RunArgs {
     /// results
     #[arg(long)]
     pub(crate) gradient_checkpointing: bool,
+    /// Memory that a training on your own data may take, such as 8GB: micro-batches are cut to fit,
+    /// and blocks are computed again in the backward pass if even one example does not fit
+    /// [default: three quarters of the free memory]
+    #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true)]
+    pub(crate) memory_limit: Option<u64>,
     /// Run folder; by default the first free folder under runs/
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,

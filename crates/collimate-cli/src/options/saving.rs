@@ -170,7 +170,7 @@ fn trains_adapters(config: &Value) -> bool {
 }
 
 /// Reads a size in bytes, such as 5GB or 500MiB.
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     match ByteSize::from_str(text) {
         Ok(size) if size.as_u64() > 0 => Ok(size.as_u64()),
         _ => Err("not a size: write a number and a unit, such as 5GB or 500MB".to_owned()),

@@ -1,6 +1,7 @@
 //! `--dry-run`: rows, tokens, steps, memory and time of a run, before a model is loaded.
 
 mod disk;
+mod memory;
 mod pool;
 mod speed;
 mod weights;
@@ -20,6 +21,7 @@ use crate::rendering::Rendering;
 use crate::runs;
 
 pub(crate) use disk::free_bytes;
+pub(crate) use memory::{Limit, Plan, cap_micro_batches};
 pub(crate) use pool::Pool;
 use weights::Weights;
 
@@ -173,7 +175,8 @@ impl Preview {
             ));
         }
         lines.push(("model", weights.describe(self.lora)));
-        lines.push(("memory", weights.memory(largest, self.lora, recompute)));
+        let memory = weights.memory(self.lora, recompute);
+        lines.push(("memory", memory.describe(largest)));
         lines.push(("disk", self.disk(&weights)));
         let rate = speed::flops_per_second(device, weights.hidden);
         // Matrix products take about half of a training's time.

@@ -9,12 +9,15 @@ use collimate::gguf::Gguf;
 use collimate::lm::{EncoderConfig, LlamaConfig};
 use serde_json::Value;
 
+use super::memory::Memory;
 use crate::common::Failure;
 
 /// Sizes of a model.
 #[derive(Debug)]
 pub(super) struct Weights {
     pub(super) parameters: u64,
+    /// Number of parameters in matrices that the files store in 16 bits.
+    half: u64,
     pub(super) hidden: usize,
     layers: usize,
     intermediate: usize,
@@ -43,7 +46,7 @@ const MOST_HEADER: u64 = 100 << 20;
 impl Weights {
     pub(super) fn of(dir: &Path) -> Result<Self, Failure> {
         crate::common::architecture(dir)?;
-        let mut parameters = 0;
+        let (mut parameters, mut half) = (0, 0);
         let chain = adapter_chain(dir)?;
         let weights = chain.last().map_or(dir, |last| last.as_path());
         let folder = match weights.is_file() {
@@ -59,7 +62,9 @@ impl Weights {
                 .extension()
                 .is_some_and(|ending| ending == "safetensors")
             {
-                parameters += count(&path)?;
+                let found = count(&path)?;
+                parameters += found.0;
+                half += found.1;
             }
         }
         if parameters == 0 {
@@ -72,6 +77,7 @@ impl Weights {
         if let Ok(encoder) = EncoderConfig::of_folder(dir) {
             return Ok(Self {
                 parameters,
+                half,
                 hidden: encoder.hidden_size,
                 layers: encoder.num_hidden_layers,
                 intermediate: encoder.intermediate_size,
@@ -83,6 +89,7 @@ impl Weights {
         let decoder = LlamaConfig::of_folder(dir)?;
         Ok(Self {
             parameters,
+            half,
             hidden: decoder.hidden_size,
             layers: decoder.num_hidden_layers,
             intermediate: decoder.intermediate_size,
@@ -118,11 +125,15 @@ impl Weights {
         )
     }
 
-    /// Describes the memory of a training whose largest micro-batch has `tokens` tokens.
-    pub(super) fn memory(&self, tokens: f64, lora: bool, recompute: bool) -> String {
-        let weights = 4.0 * self.parameters as f64;
-        // Gradients and AdamW's two moments each have the size of the trained weights.
-        let state = if lora { 0.0 } else { 3.0 * weights };
+    /// Returns the memory of a training.
+    pub(super) fn memory(&self, lora: bool, recompute: bool) -> Memory {
+        let all = 4.0 * self.parameters as f64;
+        // Frozen matrices keep their 16 bits. Gradients and AdamW's two moments each have the size
+        // of the trained weights; adapters are a few per cent of all parameters.
+        let (weights, trained) = match lora {
+            true => (all - 2.0 * self.half as f64, 0.03 * all),
+            false => (all, all),
+        };
         let (hidden, layers) = (self.hidden as f64, self.layers as f64);
         // Values that a block keeps for its backward pass, per token.
         let block = 14.0 * hidden + 3.0 * self.intermediate as f64;
@@ -130,19 +141,11 @@ impl Weights {
             true => layers * hidden + block,
             false => layers * block,
         };
-        let activations = 4.0 * tokens * kept;
-        let gb = |bytes: f64| bytes / 1e9;
-        // The program and its buffers need a little more.
-        let program = 0.3e9;
-        let most = weights + state + activations + program;
-        format!(
-            "about {:.1} GB: weights {:.2}, gradients and optimiser {:.2}, a \
-             micro-batch of {tokens:.0} tokens {:.2}",
-            gb(most),
-            gb(weights),
-            gb(state),
-            gb(activations)
-        )
+        Memory {
+            weights,
+            state: 3.0 * trained,
+            per_token: 4.0 * kept,
+        }
     }
 }
 
@@ -153,8 +156,9 @@ fn in_gguf(path: &Path) -> Result<u64, Failure> {
     Ok(counts.fold(0, u64::saturating_add))
 }
 
-/// Counts the numbers in the tensors of a safetensors file, reading only the header.
-fn count(path: &Path) -> Result<u64, Failure> {
+/// Counts the numbers in the tensors of a safetensors file, and those in matrices of 16-bit floats,
+/// reading only the header.
+fn count(path: &Path) -> Result<(u64, u64), Failure> {
     let wrong = |what: &str| -> Failure { format!("{}: {what}", path.display()).into() };
     let mut file = File::open(path)?;
     let mut size = [0; 8];
@@ -171,12 +175,18 @@ fn count(path: &Path) -> Result<u64, Failure> {
     let header: Value =
         serde_json::from_slice(&header).map_err(|_| wrong("the header cannot be read"))?;
     let tensors = header.as_object().into_iter().flatten();
-    let shapes = tensors.filter_map(|(_, tensor)| tensor.get("shape")?.as_array());
-    let numbers = shapes.map(|shape| {
-        shape
-            .iter()
-            .filter_map(Value::as_u64)
-            .fold(1, u64::saturating_mul)
-    });
-    Ok(numbers.fold(0, u64::saturating_add))
+    let (mut all, mut half) = (0u64, 0u64);
+    for (_, tensor) in tensors {
+        let Some(shape) = tensor.get("shape").and_then(Value::as_array) else {
+            continue;
+        };
+        let sizes = shape.iter().filter_map(Value::as_u64);
+        let numbers = sizes.fold(1, u64::saturating_mul);
+        all = all.saturating_add(numbers);
+        let dtype = tensor.get("dtype").and_then(Value::as_str);
+        if shape.len() == 2 && matches!(dtype, Some("BF16" | "F16")) {
+            half = half.saturating_add(numbers);
+        }
+    }
+    Ok((all, half))
 }

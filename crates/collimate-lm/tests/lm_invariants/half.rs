@@ -8,6 +8,7 @@ use collimate_nn::{
     Adapters, HfFolder, HfReward, KvCache, LoadOptions, SaveOptions, StoredType, WeightType,
     set_trainable,
 };
+use collimate_ops::PackedType;
 
 use super::*;
 
@@ -104,6 +105,34 @@ fn the_values_of_a_folder_do_not_change() {
             same_states(name, &both::<Encoder>(name, dir.path(), &device, dtype));
         }
     }
+}
+
+/// Copies of another type change the logits a little, and nothing but the cache.
+#[test]
+fn caches_with_rounded_weights() {
+    let device = collimate_testkit::flex();
+    let model = llama(&device);
+    let ids = vec![3, 7, 1, 20, 5, 5, 9];
+    let logits = |model: &Llama| {
+        let mut cache = model.new_cache(Adapters::On);
+        let row = cache.push();
+        host(&model.extend(&[(row, &ids)], &mut cache))
+    };
+    let exact = logits(&model);
+    let size = exact.iter().fold(0f32, |most, logit| most.max(logit.abs()));
+    for (packed, largest) in [(PackedType::Bf16, 0.02), (PackedType::Int8, 0.04)] {
+        let rounded = model.clone().with_packed(Some(packed));
+        let found = logits(&rounded);
+        let errors = found.iter().zip(&exact).map(|(a, b)| (a - b).abs() / size);
+        let error = errors.fold(0f32, f32::max);
+        assert!(error > 1e-5 && error < largest, "{packed:?}: {error}");
+        let batch = common::rows_batch(&rounded, std::slice::from_ref(&ids));
+        let [expected, found] =
+            [&model, &rounded].map(|model| host(&completion_logps(model, &batch, Forward::EVAL)));
+        assert_eq!(found, expected);
+        assert_eq!(logits(&rounded.with_packed(None)), exact);
+    }
+    assert_eq!(logits(&model.with_packed(Some(PackedType::F32))), exact);
 }
 
 /// A folder of f32 is rounded once, like a folder that was saved as bf16.

@@ -6,6 +6,7 @@ use collimate::train::TrainConfig;
 use super::pairs::Choices;
 use crate::common::Failure;
 use crate::lengths;
+use crate::loading::GenerationWeights;
 use crate::options::{Given, MOST_TEXTS, check_count};
 use crate::own::flags::Adapts;
 use crate::own::{OnData, check};
@@ -15,6 +16,9 @@ use crate::preview::{Preview, RowsOf, Training};
 pub(crate) trait Aligned: OnData + Adapts + Default {
     /// Returns the seed, the share of labels that are swapped and the number of prompts.
     fn choices(&self) -> Choices;
+
+    /// Returns the number type of the weights that answers are written with.
+    fn generation_weights(&self) -> GenerationWeights;
 
     /// Returns true if the loss uses the margins of pairs.
     fn uses_margins(&self) -> bool;
@@ -78,6 +82,9 @@ macro_rules! align_config {
             /// Handling of rows whose prompt is tokenised differently once the answer follows:
             /// count them, or fail.
             pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
+            /// Number type of the weights that answers are written with. Training, log-probabilities
+            /// and scores use the exact weights.
+            pub(crate) generation_weights: $crate::loading::GenerationWeights,
             $( $(#[$($more)*])* pub(crate) $name: $kind, )*
             $(#[$($prompts)*])*
             pub(crate) prompts: usize,
@@ -113,6 +120,7 @@ macro_rules! align_config {
             chat_template_kwargs: TemplateKwargs::default(),
                     template_date: None,
                     on_rewritten_prompt: OnRewrittenPrompt::default(),
+                    generation_weights: $crate::loading::GenerationWeights::default(),
                     $( $name: $default, )*
                     prompts: 200,
                     pretrain_texts: 0,
@@ -173,6 +181,10 @@ macro_rules! align_config {
                     label_noise: label_noise(self),
                     prompts: self.prompts,
                 }
+            }
+
+            fn generation_weights(&self) -> $crate::loading::GenerationWeights {
+                self.generation_weights
             }
 
             fn uses_margins(&self) -> bool {

@@ -60,6 +60,7 @@ pub(crate) fn last_flags<C: Aligned + 'static>() -> Vec<Flag<C>> {
         Flag::of("seed", "N", &["align.seed"]),
     ];
     all.extend(flags::lora_form(&["align.adaptation"]));
+    all.push(flags::generation_weights());
     all.extend(flags::reading());
     all
 }

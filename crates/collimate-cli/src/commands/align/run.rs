@@ -106,7 +106,7 @@ fn from_folder<A: Alignment>(start: &Start<'_, A::Config>, dir: &Path) -> Result
     let tokenizer: TextTokenizer = start.writer()?;
     let (data, about) = A::read(config, dir, &tokenizer)?;
     let eos = eos_token_ids(dir)?;
-    let model = start.language_model()?;
+    let model = config.generation_weights().of(start.language_model()?);
     let scorer = own
         .judge
         .map(|dir| reward_model("--judge", dir, own.rendering.chat_fallback, start.device))

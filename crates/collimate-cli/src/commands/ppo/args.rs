@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::commands::rule::rules::Rule;
 use crate::common::Failure;
+use crate::loading::GenerationWeights;
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, MOST_TOKENS, Options, check_count};
-use crate::own::defaults;
+use crate::own::{defaults, flags};
 use crate::policy::{self, HasPolicy};
 use crate::rendering::TemplateKwargs;
 use crate::start::Start;
@@ -65,6 +66,9 @@ pub(crate) struct Config {
     /// Date that the chat template uses as today, such as `2025-01-31`; if absent, the day of the
     /// run in UTC.
     pub(crate) template_date: Option<String>,
+    /// Number type of the weights that answers are written with. Training, log-probabilities
+    /// and scores use the exact weights.
+    pub(crate) generation_weights: GenerationWeights,
     /// Number of prompts whose answers are compared at the end.
     pub(crate) test_prompts: usize,
     /// Options of the policy's training.
@@ -97,6 +101,7 @@ impl Default for Config {
             chat_template: None,
             chat_template_kwargs: TemplateKwargs::default(),
             template_date: None,
+            generation_weights: GenerationWeights::default(),
             test_prompts: 200,
             policy: policy::defaults(),
             pretrain_texts: 0,
@@ -152,6 +157,7 @@ impl Layered for Ppo {
             Flag::of("chat-template-kwargs", "JSON", &["chat_template_kwargs"]).rare(),
             Flag::of("template-date", "DATE", &["template_date"]).rare(),
             Flag::of("test-prompts", "N", &["test_prompts"]),
+            flags::generation_weights(),
             Flag::of("max-length", "N", &["policy.max_length"]),
             Flag::of("seed", "N", &["policy.ppo.seed"]),
         ];

@@ -117,6 +117,7 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     runs::check_lasting(&config.prompts)?;
     let options = loading::held(&config.policy.adaptation, start.device);
     let model = Llama::load(dir, options)?.with_recompute(start.args.gradient_checkpointing);
+    let model = config.generation_weights.of(model);
     let length = config.policy.max_length;
     runs::check_length(length, &model)?;
     let (name, scorer, critic, reward) = reward(config, &tokenizer, start.device)?;

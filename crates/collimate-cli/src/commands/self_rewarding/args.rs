@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::world;
 use crate::commands::rule::rules::Rule;
 use crate::common::{Failure, json_name};
+use crate::loading::GenerationWeights;
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, Options, check_count};
 use crate::own::defaults;
 use crate::own::flags::{self, Adapts, HasLoss};
@@ -70,6 +71,9 @@ pub(crate) struct Config {
     /// `messages`, or a file of questions (Self-Instruct's seed tasks, MT-bench, AlpacaEval, …). If
     /// absent, the prompts of the demonstrations are used.
     pub(crate) seed_prompts: Option<PathBuf>,
+    /// Number type of the weights that answers are written with. Training, log-probabilities
+    /// and scores use the exact weights.
+    pub(crate) generation_weights: GenerationWeights,
     /// Preference pairs that every model judges, to measure how often the model agrees with them.
     pub(crate) judge_test: Option<PathBuf>,
     /// Folder of a reward model that compares the models' answers to held-out prompts.
@@ -129,6 +133,7 @@ impl Default for Config {
             ranked_filter: RankedOptions::default(),
             eft_judge: None,
             task_examples: None,
+            generation_weights: GenerationWeights::default(),
             seed_prompts: None,
             judge_test: None,
             evaluator: None,
@@ -354,6 +359,7 @@ fn flags() -> Vec<Flag<Config>> {
             &["recipe.adaptation"],
             "Train low-rank adapters (r 8, alpha 32, dropout 0.1) in preference training",
         ),
+        flags::generation_weights(),
         Flag::of("seed", "N", &["recipe.seed"]),
     ];
     all.extend(flags::lora_form(&["recipe.adaptation"]));

@@ -125,6 +125,7 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     )?;
     let options = loading::held(&recipe.adaptation, start.device);
     let model = Llama::load(dir, options)?.with_recompute(start.args.gradient_checkpointing);
+    let model = config.generation_weights.of(model);
     runs::check_length(recipe.max_length, &model)?;
     let scorer = match &config.evaluator {
         Some(dir) => Some(reward_model(
