@@ -170,7 +170,10 @@ mod tests {
                 let weight = &weight[column * input..(column + 1) * input];
                 let largest = weight.iter().fold(0f32, |most, w| most.max(w.abs()));
                 let scale = f64::from(largest) / 127.0;
-                let stored = |w: f32| scale * (f64::from(w) / scale).round();
+                let stored = |w: f32| match scale {
+                    0.0 => 0.0,
+                    scale => scale * (f64::from(w) / scale).round(),
+                };
                 for row in 0..rows {
                     let x = &x[row * input..(row + 1) * input];
                     let dot: f64 = x
