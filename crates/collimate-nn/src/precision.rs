@@ -2,18 +2,23 @@
 
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 use collimate_core::OptionError;
-use collimate_ops::linear;
+use collimate_ops::{is_fused, linear, linear_bf16};
+use serde::{Deserialize, Serialize};
 
-/// Number type of the inputs, weights and products of linear layers. Parameters, the sums of the
-/// residual stream, norms, attention, log-probabilities and losses are f32 in both cases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Number type of the inputs and weights in the products of linear layers. Parameters, the sums of
+/// the residual stream, norms, attention, log-probabilities and losses are f32 in both cases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 32-bit floats.
     #[default]
     F32,
     /// bf16: inputs, weights and gradients are rounded to about three digits before they are
-    /// multiplied, and so are the products. This saves time on devices whose matrix units prefer
-    /// bf16. It saves no memory, and on the CPU it is slower than f32.
+    /// multiplied. On flex, sums and results are f32
+    /// ([`linear_bf16`](collimate_ops::linear_bf16)); on other devices, results are rounded too.
+    /// This saves time on processors and devices with a unit for bf16, such as AMX. On other
+    /// processors it is as slow as f32.
     Bf16,
 }
 
@@ -39,6 +44,7 @@ impl Precision {
     ) -> Tensor<2> {
         match self {
             Self::F32 => linear(x, weight, bias),
+            Self::Bf16 if is_fused(&x) => linear_bf16(x, weight, bias),
             Self::Bf16 => {
                 let dtype = FloatDType::from(x.dtype());
                 let [x, weight] = [x, weight].map(|factor| factor.cast(FloatDType::BF16));

@@ -31,8 +31,8 @@ pub use logp::{
     selected_logp, selected_logp_capped, selected_logp_entropy, selected_logp_entropy_capped,
 };
 pub use ops::{
-    embedding, geglu, geglu_tanh, gelu, gelu_tanh, is_fused, layer_norm, linear, rms_norm,
-    segment_attention, swiglu,
+    embedding, geglu, geglu_tanh, gelu, gelu_tanh, is_fused, layer_norm, linear, linear_bf16,
+    rms_norm, segment_attention, swiglu,
 };
 pub use packed::{PackedLinear, PackedType};
 pub use plan::{AttentionPlan, Heads, Scores, Visibility};

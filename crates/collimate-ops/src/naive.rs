@@ -16,6 +16,13 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     }
 }
 
+/// Plain twin of [`crate::linear_bf16`]. Its backward pass does not round the gradient of the result.
+pub fn linear_bf16(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let dtype = FloatDType::from(x.dtype());
+    let [x, weight] = [x, weight].map(|factor| factor.cast(FloatDType::BF16).cast(dtype));
+    linear(x, weight, bias)
+}
+
 /// Returns the weight in the number type of `x`.
 fn as_type_of(x: &Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     match weight.dtype() == x.dtype() {

@@ -37,34 +37,67 @@ pub fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
 /// never exist all at once.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     #[cfg(feature = "flex")]
-    {
-        let ([rows, input], [output, width]) = (x.dims(), weight.dims());
-        assert_eq!(
-            input, width,
-            "linear: x has width {input}, the weight takes {width}"
-        );
-        if let Some(weight) = fused::frozen_half(&weight) {
-            let kernel = kernels::HalfLinear {
-                weight,
-                rows,
-                output,
-            };
-            match &bias {
-                None => fused!([x], [rows, output], kernel),
-                Some(bias) => fused!([x, bias.clone()], [rows, output], kernel),
-            }
-        }
-        let kernel = kernels::Linear {
-            rows,
-            input,
-            output,
-        };
-        match &bias {
-            None => fused!([x, weight], [rows, output], kernel),
-            Some(bias) => fused!([x, weight, bias.clone()], [rows, output], kernel),
-        }
+    if let Some(y) = fused_linear([&x, &weight], &bias, false) {
+        return y;
     }
     naive::linear(x, weight, bias)
+}
+
+/// Computes [`linear`] with both factors of every product rounded to bf16, in the backward pass too.
+/// Sums, bias, result and gradients are those of the inputs' number type.
+///
+/// On flex, the products run on the processor's unit for bf16: tile registers (AMX) or AVX-512 BF16.
+/// Without such a unit, the rounded factors are multiplied as f32, which is as slow as [`linear`].
+/// The environment variable `COLLIMATE_BF16` hides units: `avx512` hides tiles, and `f32` hides both.
+///
+/// # Shapes
+/// As [`linear`].
+pub fn linear_bf16(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if let Some(y) = fused_linear([&x, &weight], &bias, true) {
+        return y;
+    }
+    naive::linear_bf16(x, weight, bias)
+}
+
+/// Computes a linear layer with a fused kernel, or returns `None` if no kernel takes the tensors.
+#[cfg(feature = "flex")]
+fn fused_linear(
+    [x, weight]: [&Tensor<2>; 2],
+    bias: &Option<Tensor<1>>,
+    bf16: bool,
+) -> Option<Tensor<2>> {
+    let ([rows, input], [output, width]) = (x.dims(), weight.dims());
+    assert_eq!(
+        input, width,
+        "linear: x has width {input}, the weight takes {width}"
+    );
+    if !fused::fits(x) || bias.as_ref().is_some_and(|bias| !fused::fits(bias)) {
+        return None;
+    }
+    let shape = [rows, output];
+    let x = || fused::input(x.clone());
+    if let Some(weight) = fused::frozen_half(weight) {
+        let kernel = kernels::HalfLinear { weight, rows, bf16 };
+        return Some(match bias {
+            None => fused::run(kernel, [x()], shape),
+            Some(bias) => fused::run(kernel, [x(), fused::input(bias.clone())], shape),
+        });
+    }
+    if !fused::fits(weight) {
+        return None;
+    }
+    let kernel = kernels::Linear {
+        rows,
+        input,
+        output,
+        bf16,
+    };
+    let weight = fused::input(weight.clone());
+    Some(match bias {
+        None => fused::run(kernel, [x(), weight], shape),
+        Some(bias) => fused::run(kernel, [x(), weight, fused::input(bias.clone())], shape),
+    })
 }
 
 /// Computes the root-mean-square norm of each row.

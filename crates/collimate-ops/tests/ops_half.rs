@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor};
 use collimate_ops::{
-    PackedLinear, PackedType, embedding, is_fused, linear, naive, selected_logp,
+    PackedLinear, PackedType, embedding, is_fused, linear, linear_bf16, naive, selected_logp,
     selected_logp_capped, selected_logp_entropy,
 };
 use collimate_testkit::{Noise, assert_close, flex, host, tensor};
@@ -158,3 +158,52 @@ fn weights_laid_out_for_few_rows() {
         }
     }
 }
+
+/// Products of rounded factors, with a trained weight, a frozen weight and frozen weights of 16 bits.
+#[test]
+fn products_of_bf16() {
+    let device = flex();
+    let bias = noise(4, [OUTPUT], &device);
+    let grads = |weight: Tensor<2>, bias: Option<Tensor<1>>, op: Linear| {
+        let x = noise(2, [ROWS, INPUT], &device).require_grad();
+        let bias = bias.map(Tensor::require_grad);
+        let y = op(x.clone(), weight.clone(), bias.clone());
+        let factors = noise(3, y.dims(), &device);
+        let grads = (y.clone() * factors).sum().backward();
+        let mut found = vec![host(&y), host(&x.grad(&grads).expect("a gradient"))];
+        found.extend(bias.map(|bias| host(&bias.grad(&grads).expect("a gradient"))));
+        found.extend(weight.grad(&grads).map(|grad| host(&grad)));
+        found
+    };
+    let [half, exact] = weights(FloatDType::BF16, &device);
+    let [f16, _] = weights(FloatDType::F16, &device);
+    let rough = noise(1, [OUTPUT, INPUT], &device);
+    for (what, weight, count) in [
+        ("bf16", half, 2),
+        ("exact", exact, 2),
+        ("f16", f16, 2),
+        ("trained", rough.require_grad(), 3),
+    ] {
+        for bias in [None, Some(bias.clone())] {
+            let count = count + usize::from(bias.is_some());
+            let found = grads(weight.clone(), bias.clone(), linear_bf16);
+            let twin = grads(weight.clone(), bias.clone(), naive::linear_bf16);
+            let exact = grads(weight.clone(), bias, linear);
+            assert_eq!((found.len(), twin.len()), (count, count), "{what}");
+            assert_close(what, &found[0], &wide(&twin[0]), 1e-6);
+            assert_ne!(found[0], exact[0], "{what}: nothing was rounded");
+            for ((found, twin), exact) in found.iter().zip(&twin).zip(&exact).skip(1) {
+                // The twin does not round the gradient of the result.
+                assert_close(what, found, &wide(twin), 2e-2);
+                assert_close(what, found, &wide(exact), 2e-2);
+            }
+        }
+    }
+    // Gradients are rounded too: products with whole numbers that bf16 does not hold show it.
+    let x: Tensor<2> = tensor(&[1.0], [1, 1], &device).require_grad();
+    let weight: Tensor<2> = tensor(&[1.0], [1, 1], &device);
+    let y = linear_bf16(x.clone(), weight, None) * 257.0;
+    assert_eq!(host(&x.grad(&y.backward()).expect("a gradient")), [256.0]);
+}
+
+type Linear = fn(Tensor<2>, Tensor<2>, Option<Tensor<1>>) -> Tensor<2>;

@@ -164,6 +164,11 @@ fn number<N: std::str::FromStr>(flag: &str, text: &str) -> Result<N, Failure> {
         .map_err(|_| format!("{flag} {text}: not a number of this kind").into())
 }
 
+/// Returns the flag for the precision of products.
+pub(crate) fn precision<C>() -> Flag<C> {
+    Flag::of("precision", "TYPE", &["precision"]).rare()
+}
+
 /// Returns the flag for the weights that answers are written with.
 pub(crate) fn generation_weights<C>() -> Flag<C> {
     Flag::of("generation-weights", "TYPE", &["generation_weights"]).rare()

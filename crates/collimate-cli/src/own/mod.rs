@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use collimate::data::{ReadOptions, Truncation};
 use collimate::lm::LlamaConfig;
-use collimate::nn::LoadOptions;
+use collimate::nn::{LoadOptions, Precision};
 use collimate::prelude::Device;
 use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
@@ -44,6 +44,7 @@ pub(crate) struct Own<'a> {
     pub(crate) truncation: Truncation,
     /// If true, low-rank adapters are trained instead of all weights.
     pub(crate) lora: bool,
+    pub(crate) precision: Precision,
     pub(crate) pretrain_texts: usize,
     pub(crate) pretrain: &'a TrainConfig,
     /// Fine-tuning of the synthetic world's decoder; `None` if it is the command's own training.
@@ -73,6 +74,7 @@ macro_rules! own {
             max_prompt_length: $training.max_prompt_length,
             truncation: $training.truncation,
             lora: matches!($training.adaptation, Adaptation::Lora(_)),
+            precision: $config.precision,
             pretrain_texts: $config.pretrain_texts,
             pretrain: &$config.pretrain,
             sft: None,

@@ -3,7 +3,7 @@
 use collimate::core::Key;
 use collimate::data::TextTokenizer;
 use collimate::lm::{Llama, Pretrained};
-use collimate::nn::{Backbone, HfFolder, HfReward, Pooling};
+use collimate::nn::{Adaptable, Backbone, HfFolder, HfReward, Pooling};
 use collimate::recipes::world::WorldModel;
 use collimate::reward::RewardModel;
 use collimate::world::World;
@@ -33,7 +33,9 @@ impl<C: OnData + Serialize> Start<'_, C> {
         Ok((
             world,
             tokenizer.with_max_prompt_length(own.max_prompt_length),
-            model.with_recompute(self.args.gradient_checkpointing),
+            model
+                .with_recompute(self.args.gradient_checkpointing)
+                .with_precision(own.precision)?,
         ))
     }
 
@@ -54,7 +56,8 @@ impl<C: OnData + Serialize> Start<'_, C> {
     pub(crate) fn language_model(&self) -> Result<Llama, Failure> {
         let own = self.config.own();
         let model = Llama::load(own.dir()?, own.held(self.device))?
-            .with_recompute(self.args.gradient_checkpointing);
+            .with_recompute(self.args.gradient_checkpointing)
+            .with_precision(own.precision)?;
         runs::check_length(own.max_length, &model)?;
         Ok(model)
     }
@@ -68,7 +71,8 @@ impl<C: OnData + Serialize> Start<'_, C> {
         let own = self.config.own();
         let (dir, key) = (own.dir()?, Key::new(own.seed, "head"));
         let model = RewardModel::<B>::load_label_or_fresh(dir, label, key, own.held(self.device))?
-            .with_recompute(self.args.gradient_checkpointing);
+            .with_recompute(self.args.gradient_checkpointing)
+            .with_precision(own.precision)?;
         runs::check_length(own.max_length, &model.backbone)?;
         if let Some(pooling) = pooling.filter(|pooling| !model.backbone.expresses(*pooling)) {
             return Err(format!(

@@ -78,7 +78,10 @@ impl Limit {
 /// Returns the free memory in bytes: that of the system, or of the control group if it has less.
 fn free() -> u64 {
     let memory = MemoryRefreshKind::nothing().with_ram();
-    let system = System::new_with_specifics(RefreshKind::nothing().with_memory(memory));
+    // Where the system does not tell, there is no limit.
+    let Ok(system) = System::new_with_specifics(RefreshKind::nothing().with_memory(memory)) else {
+        return u64::MAX;
+    };
     let group = system.cgroup_limits().map(|limits| limits.free_memory);
     group.map_or(system.available_memory(), |group| {
         group.min(system.available_memory())

@@ -47,6 +47,16 @@ impl HalfMatrix {
         })
     }
 
+    /// Returns the bits of a matrix of bf16.
+    pub(crate) fn bits(&self) -> Option<&[u16]> {
+        Some(self.tensor.as_slice::<bf16>()?.reinterpret_cast())
+    }
+
+    /// Returns the sizes: rows and columns.
+    pub(crate) fn dims(&self) -> [usize; 2] {
+        [self.rows, self.columns]
+    }
+
     /// Writes the values of some rows to `out`.
     pub(crate) fn widen(&self, rows: &Range<usize>, out: &mut [f32]) {
         let range = rows.start * self.columns..rows.end * self.columns;
@@ -71,8 +81,7 @@ impl HalfMatrix {
     }
 
     /// Returns the values of some rows. All threads widen them.
-    #[cfg(test)]
-    fn widened(&self, rows: &Range<usize>) -> Vec<f32> {
+    pub(crate) fn widened(&self, rows: &Range<usize>) -> Vec<f32> {
         let mut values = Vec::new();
         self.widen_into(rows, &mut values);
         values

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod attention_backward;
+pub(crate) mod bf16;
 pub(crate) mod cached;
 pub(crate) mod gemm;
 pub(crate) mod half;

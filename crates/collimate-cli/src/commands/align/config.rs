@@ -82,6 +82,9 @@ macro_rules! align_config {
             /// Handling of rows whose prompt is tokenised differently once the answer follows:
             /// count them, or fail.
             pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
+            /// Precision of the products of linear layers: f32, or bf16, which is faster on processors with
+            /// a unit for bf16.
+            pub(crate) precision: collimate::nn::Precision,
             /// Number type of the weights that answers are written with. Training, log-probabilities
             /// and scores use the exact weights.
             pub(crate) generation_weights: $crate::loading::GenerationWeights,
@@ -120,6 +123,7 @@ macro_rules! align_config {
             chat_template_kwargs: TemplateKwargs::default(),
                     template_date: None,
                     on_rewritten_prompt: OnRewrittenPrompt::default(),
+                    precision: collimate::nn::Precision::default(),
                     generation_weights: $crate::loading::GenerationWeights::default(),
                     $( $name: $default, )*
                     prompts: 200,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use collimate::data::ChatFallback;
 use collimate::lm::LlamaConfig;
+use collimate::nn::Precision;
 use collimate::recipes::ppo::PolicyConfig;
 use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
@@ -66,6 +67,9 @@ pub(crate) struct Config {
     /// Date that the chat template uses as today, such as `2025-01-31`; if absent, the day of the
     /// run in UTC.
     pub(crate) template_date: Option<String>,
+    /// Precision of the products of linear layers: f32, or bf16, which is faster on processors with a
+    /// unit for bf16.
+    pub(crate) precision: Precision,
     /// Number type of the weights that answers are written with. Training, log-probabilities
     /// and scores use the exact weights.
     pub(crate) generation_weights: GenerationWeights,
@@ -101,6 +105,7 @@ impl Default for Config {
             chat_template: None,
             chat_template_kwargs: TemplateKwargs::default(),
             template_date: None,
+            precision: Precision::default(),
             generation_weights: GenerationWeights::default(),
             test_prompts: 200,
             policy: policy::defaults(),
@@ -157,6 +162,7 @@ impl Layered for Ppo {
             Flag::of("chat-template-kwargs", "JSON", &["chat_template_kwargs"]).rare(),
             Flag::of("template-date", "DATE", &["template_date"]).rare(),
             Flag::of("test-prompts", "N", &["test_prompts"]),
+            flags::precision(),
             flags::generation_weights(),
             Flag::of("max-length", "N", &["policy.max_length"]),
             Flag::of("seed", "N", &["policy.ppo.seed"]),

@@ -8,7 +8,7 @@ use std::path::Path;
 use collimate::core::{PreferencePair, Prompt, Scorer};
 use collimate::data::{OnRewrittenPrompt, SftExample, TextTokenizer, Truncation};
 use collimate::lm::{Architecture, Encoder, Llama, Pretrained, TextGenerator, eos_token_ids};
-use collimate::nn::{Backbone, HfFolder, HfReward, ValueModel};
+use collimate::nn::{Adaptable, Backbone, HfFolder, HfReward, ValueModel};
 use collimate::prelude::Device;
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::ppo::{PolicyData, RewardArm};
@@ -117,7 +117,10 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     runs::check_lasting(&config.prompts)?;
     let options = loading::held(&config.policy.adaptation, start.device);
     let model = Llama::load(dir, options)?.with_recompute(start.args.gradient_checkpointing);
-    let model = config.generation_weights.of(model);
+    let model = config
+        .generation_weights
+        .of(model)
+        .with_precision(config.precision)?;
     let length = config.policy.max_length;
     runs::check_length(length, &model)?;
     let (name, scorer, critic, reward) = reward(config, &tokenizer, start.device)?;

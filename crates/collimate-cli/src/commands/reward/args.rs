@@ -7,7 +7,7 @@ use collimate::data::{
     TextTokenizer,
 };
 use collimate::lm::LlamaConfig;
-use collimate::nn::Pooling;
+use collimate::nn::{Pooling, Precision};
 use collimate::recipes::Adaptation;
 use collimate::recipes::reward_model::RewardModelConfig;
 use collimate::train::TrainConfig;
@@ -80,6 +80,9 @@ pub(crate) struct Config {
     /// Handling of rows whose prompt is tokenised differently once the answer follows: count them,
     /// or fail.
     pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
+    /// Precision of the products of linear layers: f32, or bf16, which is faster on processors with a
+    /// unit for bf16.
+    pub(crate) precision: Precision,
     /// Pooling of an encoder; if absent, the model folder decides.
     pub(crate) pooling: Option<Pooling>,
     /// Label of a classifier whose score is the reward, by name or number, if the classifier has
@@ -117,6 +120,7 @@ impl Default for Config {
             chat_template_kwargs: TemplateKwargs::default(),
             template_date: None,
             on_rewritten_prompt: OnRewrittenPrompt::default(),
+            precision: Precision::default(),
             pooling: None,
             label: None,
             reward: RewardModelConfig::default(),
@@ -204,6 +208,7 @@ impl Layered for Reward {
             flags::data_weights(),
         ]);
         all.extend(flags::lora_form(&["reward.adaptation"]));
+        all.push(flags::precision());
         all.extend(flags::reading());
         all
     }

@@ -6,6 +6,7 @@ use collimate::data::{ChatFallback, Format, OnBadRow, OnRewrittenPrompt, RankedO
 use collimate::judge::Rubric;
 use collimate::lm::LlamaConfig;
 use collimate::losses::PreferenceLoss;
+use collimate::nn::Precision;
 use collimate::recipes::Adaptation;
 use collimate::recipes::self_rewarding::{PairSource, SelfRewardingConfig};
 use collimate::recipes::world::{EftSource, SelfRewardingSizes, world_self_rewarding};
@@ -97,6 +98,9 @@ pub(crate) struct Config {
     /// Handling of rows whose prompt is tokenised differently once the answer follows: count them,
     /// or fail.
     pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
+    /// Precision of the products of linear layers: f32, or bf16, which is faster on processors with a
+    /// unit for bf16.
+    pub(crate) precision: Precision,
     /// Number of held-out prompts that every model answers.
     pub(crate) test_prompts: usize,
     /// Options of the self-rewarding loop.
@@ -145,6 +149,7 @@ impl Default for Config {
             chat_template_kwargs: TemplateKwargs::default(),
             template_date: None,
             on_rewritten_prompt: OnRewrittenPrompt::default(),
+            precision: Precision::default(),
             test_prompts: 200,
             recipe,
             pretrain_texts: 0,
@@ -359,6 +364,7 @@ fn flags() -> Vec<Flag<Config>> {
             &["recipe.adaptation"],
             "Train low-rank adapters (r 8, alpha 32, dropout 0.1) in preference training",
         ),
+        flags::precision(),
         flags::generation_weights(),
         Flag::of("seed", "N", &["recipe.seed"]),
     ];

@@ -6,7 +6,7 @@ use collimate::core::{Completion, Generator, Prompt};
 use collimate::data::{ChatFallback, TextTokenizer, Truncation};
 use collimate::judge::PromptStyle;
 use collimate::lm::{Llama, Pretrained, TextGenerator, eos_token_ids};
-use collimate::nn::{Backbone, HfFolder};
+use collimate::nn::{Adaptable, Backbone, HfFolder};
 use collimate::recipes::AnswerScorer;
 use collimate::recipes::self_rewarding::{
     SelfRewardingConfig, SelfRewardingData, self_reward, write_report,
@@ -125,7 +125,10 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     )?;
     let options = loading::held(&recipe.adaptation, start.device);
     let model = Llama::load(dir, options)?.with_recompute(start.args.gradient_checkpointing);
-    let model = config.generation_weights.of(model);
+    let model = config
+        .generation_weights
+        .of(model)
+        .with_precision(config.precision)?;
     runs::check_length(recipe.max_length, &model)?;
     let scorer = match &config.evaluator {
         Some(dir) => Some(reward_model(

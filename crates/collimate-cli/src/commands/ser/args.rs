@@ -126,6 +126,7 @@ impl Layered for Ser {
             Flag::of("stop-after", "STAGE", &["stop_after"]),
         ]);
         all.extend(flags::lora_form(&["ser.adaptation"]));
+        all.push(flags::precision());
         all.extend(flags::reading());
         all.extend([
             Flag::of("max-prompt-length", "N", &["ser.max_prompt_length"]).rare(),

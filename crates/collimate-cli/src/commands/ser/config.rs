@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use collimate::data::{ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt};
 use collimate::lm::LlamaConfig;
-use collimate::nn::Pooling;
+use collimate::nn::{Pooling, Precision};
 use collimate::recipes::ppo::PolicyConfig;
 use collimate::recipes::ser::{
     Adaptation, Control, EnsembleConfig, Heads, Recipe, RetrainFrom, SerConfig,
@@ -119,6 +119,9 @@ pub(crate) struct Config {
     /// Handling of rows whose prompt is tokenised differently once the answer follows: count them,
     /// or fail.
     pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
+    /// Precision of the products of linear layers: f32, or bf16, which is faster on processors with a
+    /// unit for bf16.
+    pub(crate) precision: Precision,
     /// Pooling of an encoder; if absent, the model folder decides.
     pub(crate) pooling: Option<Pooling>,
     /// Label of a classifier whose score is the reward, by name or number, if the classifier has
@@ -182,6 +185,7 @@ impl Default for Config {
             chat_template_kwargs: TemplateKwargs::default(),
             template_date: None,
             on_rewritten_prompt: OnRewrittenPrompt::default(),
+            precision: Precision::default(),
             pooling: None,
             label: None,
             pretrain_texts: 0,

@@ -6,6 +6,7 @@ use collimate::data::{
     ChatFallback, Format, HhTurns, OnBadRow, OnRewrittenPrompt, TextTokenizer, Truncation,
 };
 use collimate::lm::LlamaConfig;
+use collimate::nn::Precision;
 use collimate::recipes::Adaptation;
 use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
@@ -64,6 +65,9 @@ pub(crate) struct Config {
     /// Handling of rows whose prompt is tokenised differently once the answer follows: count them,
     /// or fail.
     pub(crate) on_rewritten_prompt: OnRewrittenPrompt,
+    /// Precision of the products of linear layers: f32, or bf16, which is faster on processors with a
+    /// unit for bf16.
+    pub(crate) precision: Precision,
     /// Maximum sequence length in tokens.
     pub(crate) max_length: usize,
     /// Number of prompt tokens to keep if prompt and answer together exceed `max_length`; a short
@@ -99,6 +103,7 @@ impl Default for Config {
             chat_template_kwargs: TemplateKwargs::default(),
             template_date: None,
             on_rewritten_prompt: OnRewrittenPrompt::default(),
+            precision: Precision::default(),
             max_length: lengths::DEFAULT,
             max_prompt_length: None,
             truncation: Truncation::default(),
@@ -157,6 +162,7 @@ impl Layered for Sft {
             Flag::of("seed", "N", &["sft.seed", "pretrain.seed"]),
         ]);
         all.extend(flags::lora_form(&["adaptation"]));
+        all.push(flags::precision());
         all.extend(flags::reading());
         all
     }

@@ -99,7 +99,10 @@ impl Registers for Tiles {
         out: &mut [f32; BLOCK * BLOCK],
     ) {
         assert!(a.len() >= (BLOCK - 1) * row + tiles * DEPTH, "32 rows");
-        assert!(b.iter().all(|b| b.len() == tiles * TILE), "a column of tiles");
+        assert!(
+            b.iter().all(|b| b.len() == tiles * TILE),
+            "a column of tiles"
+        );
         if tiles == 0 {
             out.fill(0.0);
             return;

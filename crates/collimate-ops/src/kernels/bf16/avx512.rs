@@ -34,14 +34,23 @@ impl Registers for Vectors {
         out: &mut [f32; BLOCK * BLOCK],
     ) {
         assert!(a.len() >= (BLOCK - 1) * row + tiles * DEPTH, "32 rows");
-        assert!(b.iter().all(|b| b.len() == tiles * TILE), "a column of tiles");
+        assert!(
+            b.iter().all(|b| b.len() == tiles * TILE),
+            "a column of tiles"
+        );
         for first in (0..BLOCK).step_by(ROWS) {
             // SAFETY: the instructions are there, by `new`. By the assertions, all loads lie in the
             // slices; the stores cover `ROWS` rows of `out`.
             #[allow(unsafe_code)]
             unsafe {
                 let out = out.as_mut_ptr().add(first * BLOCK);
-                rows(a.as_ptr().add(first * row), row, b.map(<[u16]>::as_ptr), tiles, out);
+                rows(
+                    a.as_ptr().add(first * row),
+                    row,
+                    b.map(<[u16]>::as_ptr),
+                    tiles,
+                    out,
+                );
             }
         }
     }

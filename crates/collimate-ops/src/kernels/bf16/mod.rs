@@ -86,6 +86,13 @@ pub(crate) fn product(a: Factor<'_>, b: Factor<'_>, out: &mut [f32], accumulate:
     product_on(Unit::of_processor(), a, b, out, accumulate);
 }
 
+/// Returns `a·b` with factors rounded to bf16.
+pub(crate) fn product_of(a: Factor<'_>, b: Factor<'_>) -> Vec<f32> {
+    let mut out = super::zeros(a.rows * b.columns);
+    product(a, b, &mut out, false);
+    out
+}
+
 fn product_on(unit: Unit, a: Factor<'_>, b: Factor<'_>, out: &mut [f32], accumulate: bool) {
     assert_eq!(a.columns, b.rows, "inner sizes differ");
     assert_eq!(out.len(), a.rows * b.columns, "output of another size");
@@ -188,19 +195,32 @@ mod tests {
     }
 
     fn bits(values: &[f32]) -> Vec<u16> {
-        values.iter().map(|value| (value.to_bits() >> 16) as u16).collect()
+        values
+            .iter()
+            .map(|value| (value.to_bits() >> 16) as u16)
+            .collect()
     }
 
     #[test]
     fn every_unit_equals_a_triple_loop_on_whole_numbers() {
-        let sizes = [[1, 1, 1], [5, 7, 3], [33, 64, 40], [70, 100, 31], [32, 32, 32], [3, 0, 4]];
-        for (unit, [m, k, n]) in
-            Unit::all().into_iter().flat_map(|unit| sizes.map(|sizes| (unit, sizes)))
+        let sizes = [
+            [1, 1, 1],
+            [5, 7, 3],
+            [33, 64, 40],
+            [70, 100, 31],
+            [32, 32, 32],
+            [3, 0, 4],
+        ];
+        for (unit, [m, k, n]) in Unit::all()
+            .into_iter()
+            .flat_map(|unit| sizes.map(|sizes| (unit, sizes)))
         {
             let a: Vec<f32> = (0..m * k).map(value).collect();
             let b: Vec<f32> = (0..k * n).map(|i| value(i + 5)).collect();
             let turned = |x: &[f32], rows: usize, columns: usize| -> Vec<f32> {
-                (0..x.len()).map(|i| x[i % rows * columns + i / rows]).collect()
+                (0..x.len())
+                    .map(|i| x[i % rows * columns + i / rows])
+                    .collect()
             };
             let (at, bt) = (turned(&a, m, k), turned(&b, k, n));
             let (half_a, half_bt) = (bits(&a), bits(&bt));
@@ -214,7 +234,10 @@ mod tests {
                 Factor::new(Elements::F32(&bt), n, k).t(),
                 Factor::new(Elements::Bf16(&half_bt), n, k).t(),
             ];
-            for (left, right) in lefts.iter().flat_map(|l| rights.iter().map(move |r| (l, r))) {
+            for (left, right) in lefts
+                .iter()
+                .flat_map(|l| rights.iter().map(move |r| (l, r)))
+            {
                 for accumulate in [false, true] {
                     let mut out = vec![2.0; m * n];
                     product_on(unit, *left, *right, &mut out, accumulate);
@@ -258,7 +281,15 @@ mod tests {
 
     #[test]
     fn rounding_is_that_of_the_half_crate() {
-        let special = [0.0, -0.0, f32::NAN, f32::INFINITY, f32::MAX, f32::MIN_POSITIVE, 1e-40];
+        let special = [
+            0.0,
+            -0.0,
+            f32::NAN,
+            f32::INFINITY,
+            f32::MAX,
+            f32::MIN_POSITIVE,
+            1e-40,
+        ];
         let mut values: Vec<f32> = (0..4096).map(|i| (i as f32 * 0.731).sin() * 3.0).collect();
         values.extend((0..512u32).map(|i| f32::from_bits(0x3f80_0000 + (i << 13))));
         values.extend(special);
@@ -266,7 +297,10 @@ mod tests {
         let found = widened(Factor::new(Elements::F32(&values), 1, len));
         for (found, value) in found.iter().zip(&values) {
             let expected = half::bf16::from_f32(*value).to_f32();
-            assert!(found == &expected || found.is_nan() && expected.is_nan(), "{value}");
+            assert!(
+                found == &expected || found.is_nan() && expected.is_nan(),
+                "{value}"
+            );
         }
     }
 }

@@ -53,7 +53,11 @@ impl<'a> Factor<'a> {
     /// Writes the rows in `lines` of the matrix as it lies in memory to `out`, whose lines have
     /// `width` elements.
     fn lines(self, lines: Range<usize>, part: Range<usize>, width: usize, out: &mut [u16]) {
-        let stride = if self.transposed { self.rows } else { self.columns };
+        let stride = if self.transposed {
+            self.rows
+        } else {
+            self.columns
+        };
         for (line, out) in lines.zip(out.chunks_exact_mut(width)) {
             let place = line * stride + part.start..line * stride + part.end;
             let out = &mut out[..part.len()];
