@@ -33,8 +33,8 @@ const TASKS_PER_THREAD: usize = 4;
 /// `f32` hides AVX-512 too.
 const HIDE: &str = "COLLIMATE_BF16";
 
-/// Unit of the processor that multiplies bf16.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Unit of the processor that multiplies bf16, the fastest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Unit {
     /// Tile registers.
     Tiles,
@@ -48,16 +48,13 @@ impl Unit {
     /// Returns the fastest unit of this processor, unless the environment hides it.
     pub(crate) fn of_processor() -> Self {
         static UNIT: LazyLock<Unit> = LazyLock::new(|| {
-            let hidden = std::env::var(HIDE).unwrap_or_default();
-            let units = Unit::all();
-            let most = match hidden.as_str() {
-                "f32" => Unit::F32,
-                "avx512" => Unit::Vectors,
+            let fastest = match std::env::var(HIDE).as_deref() {
+                Ok("f32") => Unit::F32,
+                Ok("avx512") => Unit::Vectors,
                 _ => Unit::Tiles,
             };
-            let allowed = |unit: &Unit| most == Unit::Tiles || *unit != Unit::Tiles;
-            let allowed = |unit: &Unit| allowed(unit) && (most != Unit::F32 || *unit == Unit::F32);
-            units.into_iter().find(allowed).unwrap_or(Unit::F32)
+            let allowed = |unit: &Unit| *unit >= fastest;
+            Unit::all().into_iter().find(allowed).unwrap_or(Unit::F32)
         });
         *UNIT
     }
