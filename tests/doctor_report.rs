@@ -40,8 +40,11 @@ fn the_doctor_finds_the_devices_that_were_built() {
         );
     }
     assert!(device("flex").is_null());
-    if !features.contains(&json!("cuda")) {
-        assert!(device("cuda").as_str().unwrap().contains("--features cuda"));
+    for name in ["cuda", "vulkan", "metal", "wgpu"] {
+        if !features.contains(&json!(name)) {
+            let wanted = format!("not built in (--features {name})");
+            assert_eq!(device(name), json!(wanted));
+        }
     }
     assert_eq!(found["threads"]["pool"], 1);
     let environment = found["environment"].as_array().unwrap();

@@ -62,10 +62,18 @@ fn options() {
     );
     let pooled = [&files[..], &["--simulate", "--pooling", "mean"]].concat();
     refused("ser", folder, &pooled, &["pooling is \"mean\"", "decoder"]);
-    if !cfg!(feature = "cuda") {
-        refused("ser", folder, &["--device", "cuda"], &["--features cuda"]);
-        let on_cuda = [&files[..], &["--device", "cuda"]].concat();
-        refused("score", folder, &on_cuda, &["--features cuda"]);
+    for (name, built) in [
+        ("cuda", cfg!(feature = "cuda")),
+        ("vulkan", cfg!(feature = "vulkan")),
+        ("metal", cfg!(feature = "metal")),
+        ("wgpu", cfg!(feature = "wgpu")),
+    ] {
+        if !built {
+            let (device, told) = (["--device", name], format!("--features {name}"));
+            refused("ser", folder, &device, &[&told]);
+            let on_it = [&files[..], &device].concat();
+            refused("score", folder, &on_it, &[&told]);
+        }
     }
 }
 

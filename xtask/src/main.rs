@@ -1,7 +1,8 @@
 //! Commands of the project: `cargo xtask check` runs the same steps as `.ci/run`, `cargo xtask examples` runs the
-//! examples, and `cargo xtask rows` measures commands on long files.
+//! examples, `cargo xtask gpu` runs tests on a GPU device, and `cargo xtask rows` measures commands on long files.
 
 mod examples;
+mod gpu;
 mod layers;
 mod licences;
 mod links;
@@ -23,6 +24,8 @@ enum Task {
     Check(Check),
     /// Run every example without arguments, print its seconds, and stop at the first failure
     Examples(examples::Examples),
+    /// Run the tests of operations, losses, models and trainings on a GPU device
+    Gpu(gpu::Gpu),
     /// Measure memory and speed of commands on files of up to ten million rows
     Rows(rows::Rows),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Check(options) => check(&options),
         Task::Examples(options) => examples::run(&options),
+        Task::Gpu(options) => gpu::run(&options),
         Task::Rows(options) => rows::run(&options),
     };
     match result {

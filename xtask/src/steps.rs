@@ -78,7 +78,7 @@ impl Workspace {
         self.own.target_directory.clone().into_std_path_buf()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         // Cargo sets CARGO for the programs that it runs, so the toolchain stays the same.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);

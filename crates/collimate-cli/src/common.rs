@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use collimate::files::UNFINISHED;
 use collimate::lm::{Architecture, detect_architecture};
-use collimate::prelude::Device;
+use collimate::prelude::{Device, DeviceKind};
 use serde::de::DeserializeOwned;
 
 /// The file that a run writes last.
@@ -172,38 +172,54 @@ pub(crate) enum DeviceName {
     Ndarray,
     /// The first NVIDIA GPU (needs a build with `--features cuda`)
     Cuda,
+    /// The GPU that Vulkan prefers (needs a build with `--features vulkan`)
+    Vulkan,
+    /// Apple's GPU (needs a build with `--features metal`)
+    Metal,
+    /// The GPU and the interface that wgpu prefers (needs a build with `--features wgpu`)
+    Wgpu,
 }
 
 impl DeviceName {
     /// Opens the device; the error says how to get it.
     pub(crate) fn open(self) -> Result<Device, Failure> {
+        self.built().ok_or_else(|| {
+            let name = self.name();
+            format!(
+                "--device {name}: this program was built without {name}: build with --features \
+                 {name}, or name another device"
+            )
+            .into()
+        })
+    }
+
+    /// Returns the device, if this program was built with the feature of the same name.
+    pub(crate) fn built(self) -> Option<Device> {
         match self {
             #[cfg(feature = "flex")]
-            Self::Flex => Ok(Device::flex()),
-            #[cfg(not(feature = "flex"))]
-            Self::Flex => Err(not_built("flex")),
+            Self::Flex => Some(Device::flex()),
             // Deprecated upstream; kept because property tests compare the two CPU backends.
             #[cfg(feature = "ndarray")]
             #[allow(deprecated)]
-            Self::Ndarray => Ok(Device::ndarray()),
-            #[cfg(not(feature = "ndarray"))]
-            Self::Ndarray => Err(not_built("ndarray")),
+            Self::Ndarray => Some(Device::ndarray()),
             #[cfg(feature = "cuda")]
-            Self::Cuda => Ok(Device::cuda(0)),
-            #[cfg(not(feature = "cuda"))]
-            Self::Cuda => Err(not_built("cuda")),
+            Self::Cuda => Some(Device::cuda(0)),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => Some(Device::vulkan(DeviceKind::DefaultDevice)),
+            #[cfg(feature = "metal")]
+            Self::Metal => Some(Device::metal(DeviceKind::DefaultDevice)),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => Some(Device::wgpu(DeviceKind::DefaultDevice)),
+            #[allow(unreachable_patterns)] // unless a feature is off
+            _ => None,
         }
     }
-}
 
-/// Returns the error for a device that this program was not built for.
-#[cfg(not(all(feature = "flex", feature = "ndarray", feature = "cuda")))]
-fn not_built(name: &str) -> Failure {
-    format!(
-        "--device {name}: this program was built without {name}: build with --features {name}, or \
-         name another device"
-    )
-    .into()
+    /// Returns the name, as `--device` takes it and as the feature is called.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned())
+    }
 }
 
 /// Parses a value as serde spells it.

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
 use collimate_core::{Key, outcome};
 use collimate_data::{RowNumbers, RowSource, TokenizedPair};
-use collimate_losses::{DirectLoss, ImplicitRewards};
+use collimate_losses::DirectLoss;
 use collimate_nn::{CausalLm, Forward, packs};
+use collimate_ops::to_host;
 use collimate_train::{
     Evaluation, Forwarded, Objective, TrainError, hash_json, metric_names as names,
 };
@@ -235,23 +235,21 @@ fn named(examples: &[usize]) -> impl Fn(DirectError) -> DirectError + '_ {
     }
 }
 
-fn host(tensor: Tensor<1>) -> Vec<f64> {
-    tensor.detach().into_data().iter().collect()
-}
-
-/// Returns the sums over pairs of the logged values.
-fn sums(rewards: ImplicitRewards, logps: [Vec<f64>; 2]) -> [(&'static str, f64); 6] {
-    let (chosen, rejected) = (host(rewards.chosen), host(rewards.rejected));
-    let pairs = chosen.iter().zip(&rejected);
+/// Returns the sums over pairs of the logged values: rewards and log-probabilities of the chosen
+/// and of the rejected completions.
+fn sums(
+    [chosen, rejected, logps_chosen, logps_rejected]: &[Vec<f64>; 4],
+) -> [(&'static str, f64); 6] {
+    let pairs = chosen.iter().zip(rejected);
     let right: f64 = pairs.map(|(c, r)| outcome(c.partial_cmp(r))).sum();
     let sum = |values: &[f64]| values.iter().sum::<f64>();
     [
-        (names::REWARDS_CHOSEN, sum(&chosen)),
-        (names::REWARDS_REJECTED, sum(&rejected)),
-        (names::REWARDS_MARGINS, sum(&chosen) - sum(&rejected)),
+        (names::REWARDS_CHOSEN, sum(chosen)),
+        (names::REWARDS_REJECTED, sum(rejected)),
+        (names::REWARDS_MARGINS, sum(chosen) - sum(rejected)),
         (names::REWARDS_ACCURACIES, right),
-        (names::LOGPS_CHOSEN, sum(&logps[0])),
-        (names::LOGPS_REJECTED, sum(&logps[1])),
+        (names::LOGPS_CHOSEN, sum(logps_chosen)),
+        (names::LOGPS_REJECTED, sum(logps_rejected)),
     ]
 }
 
@@ -295,15 +293,22 @@ impl<M: CausalLm, L: DirectLoss> Objective for DirectObjective<M, L> {
         let out = self.losses(model, examples, &rows, key)?;
         let pairs: Vec<&TokenizedPair> = rows.iter().map(AsRef::as_ref).collect();
         let weight = examples.len() as f64;
-        let logps = out.logps.map(host);
-        let anchor = self.anchor(pairs.iter().copied(), &logps[0]);
+        let [logps_chosen, logps_rejected] = out.logps;
+        let rewards = out.rewards;
+        let logged = to_host([
+            rewards.chosen,
+            rewards.rejected,
+            logps_chosen,
+            logps_rejected,
+        ]);
+        let anchor = self.anchor(pairs.iter().copied(), &logged[2]);
         let loss = match weights(&pairs, &out.loss) {
             Some(weights) => out.loss * weights,
             None => out.loss,
         };
         Ok(Forwarded {
             loss_sum: loss.sum(),
-            metrics: sums(out.rewards, logps)
+            metrics: sums(&logged)
                 .into_iter()
                 .chain(anchor)
                 .map(|(name, sum)| (name, sum, weight))
@@ -322,7 +327,7 @@ impl<M: CausalLm, L: DirectLoss> Objective for DirectObjective<M, L> {
             .map_err(|source| DirectError::pair("held-out", source))?;
         let device = model.device();
         let policy = columns(&policy, &device);
-        let values = policy.clone().map(host);
+        let [logps_chosen, logps_rejected] = policy.clone();
         let all: Vec<&TokenizedPair> = pairs.iter().collect();
         let reference = reference.map(|logps| columns(&logps, &device));
         let logps = gather(policy, reference, &all);
@@ -332,9 +337,16 @@ impl<M: CausalLm, L: DirectLoss> Objective for DirectObjective<M, L> {
             .implicit_rewards(&logps)
             .map_err(TrainError::objective)?;
         let n = pairs.len() as f64;
-        let loss = host(loss).iter().sum::<f64>() / n;
-        let anchor = self.anchor(pairs, &values[0]);
-        let mut metrics: BTreeMap<String, f64> = sums(rewards, values)
+        let [loss] = to_host([loss]);
+        let loss = loss.iter().sum::<f64>() / n;
+        let logged = to_host([
+            rewards.chosen,
+            rewards.rejected,
+            logps_chosen,
+            logps_rejected,
+        ]);
+        let anchor = self.anchor(pairs, &logged[2]);
+        let mut metrics: BTreeMap<String, f64> = sums(&logged)
             .into_iter()
             .chain(anchor)
             .map(|(name, sum)| (name.to_owned(), sum / n))

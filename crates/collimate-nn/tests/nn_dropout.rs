@@ -18,7 +18,7 @@ fn a_key_gives_one_mask_on_every_device() {
         .iter()
         .map(|(_, device)| host(&dropout(ones([40, 25], device), 0.3, key)))
         .collect();
-    assert_eq!(masks[0], masks[1]);
+    assert!(masks.iter().all(|mask| *mask == masks[0]), "{masks:?}");
     let device = &devices()[0].1;
     let again = |key| host(&dropout(ones([40, 25], device), 0.3, key));
     assert_eq!(again(key), masks[0]);

@@ -8,6 +8,7 @@ mod error;
 mod fused;
 #[cfg(feature = "flex")]
 mod fused_kernels;
+mod host;
 #[cfg(feature = "flex")]
 mod kernels;
 mod logp;
@@ -16,7 +17,14 @@ mod ops;
 mod packed;
 mod plan;
 #[cfg_attr(
-    not(any(feature = "flex", feature = "ndarray")),
+    not(any(
+        feature = "flex",
+        feature = "ndarray",
+        feature = "cuda",
+        feature = "metal",
+        feature = "vulkan",
+        feature = "wgpu"
+    )),
     allow(dead_code, unused_imports)
 )]
 #[allow(deprecated)] // burn-ndarray, as long as Burn has it
@@ -27,6 +35,7 @@ pub use adamw::{AdamW, AdamWState, adamw_step, adamw_step_scaled, gradient_norm,
 pub use cache::{Append, KvPages, cached_attention};
 pub use disentangled::{RelativePositions, RelativeProjections, disentangled_attention};
 pub use error::OpsError;
+pub use host::to_host;
 pub use logp::{
     selected_logp, selected_logp_capped, selected_logp_entropy, selected_logp_entropy_capped,
 };

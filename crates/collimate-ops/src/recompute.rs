@@ -30,7 +30,7 @@ use burn::tensor::{Gradients as Found, Tensor};
 /// order.
 ///
 /// The function simply calls `forward(module, x)` in three cases: on an untracked device, if
-/// neither `x` nor a parameter is trained, and on backends other than flex and ndarray.
+/// neither `x` nor a parameter is trained, and on a backend for which this crate has no feature.
 ///
 /// # Examples
 /// ```
@@ -76,6 +76,8 @@ where
             burn::backend::Flex,
             #[cfg(feature = "ndarray")]
             burn::backend::NdArray,
+            #[cfg(any(feature = "cuda", feature = "metal", feature = "vulkan", feature = "wgpu"))]
+            burn::backend::Cube,
         }
     }
     forward(module, x)
@@ -133,6 +135,10 @@ bridge! {
     burn::backend::NdArray: NoCheckpointing,
     #[cfg(feature = "ndarray")]
     burn::backend::NdArray: BalancedCheckpointing,
+    #[cfg(any(feature = "cuda", feature = "metal", feature = "vulkan", feature = "wgpu"))]
+    burn::backend::Cube: NoCheckpointing,
+    #[cfg(any(feature = "cuda", feature = "metal", feature = "vulkan", feature = "wgpu"))]
+    burn::backend::Cube: BalancedCheckpointing,
 }
 
 fn run<B, C, M, F>(

@@ -1,9 +1,10 @@
 //! One optimiser step over a mini-batch.
 
 use collimate_nn::CausalLm;
+use collimate_ops::to_host;
 use collimate_train::{Stepper, TrainError, clip_factor};
 
-use crate::actor_critic::{device, host};
+use crate::actor_critic::device;
 use crate::config::PpoConfig;
 use crate::kl::KlPlacement;
 use crate::metrics as names;
@@ -23,6 +24,14 @@ pub(crate) enum StepOutcome {
     /// The policy has moved far enough; the passes over the rollout end.
     Stopped,
 }
+
+/// Places of the values that a micro-batch logs.
+const LOGPS: usize = 0;
+const POLICY_LOSS: usize = 1;
+const VALUES: usize = 2;
+const VALUE_LOSS: usize = 3;
+const ENTROPY: usize = 4;
+const KL_LOSS: usize = 5;
 
 /// Inputs of an optimiser step besides the weights.
 pub(crate) struct Update<'a> {
@@ -154,9 +163,48 @@ impl Update<'_> {
         let old = flat(micro_batch, &self.rollout.old_logps);
         let advantages = flat(micro_batch, &self.targets.advantages);
 
-        let logps = host(outputs.logps.clone().detach());
-        for ((new, old), advantage) in logps.iter().zip(&old).zip(&advantages) {
-            let moved = f64::from(*new) - f64::from(*old);
+        let loss = clipped_policy_loss(
+            outputs.logps.clone(),
+            device(old.clone(), &packed),
+            device(advantages.clone(), &packed),
+            config.clip_range,
+            config.dual_clip,
+        )
+        .sum();
+        let mut total = loss.clone().div_scalar(n);
+        // One read of the device for all logged values; a part that the loss lacks is filled with
+        // the policy's loss and not logged.
+        let mut logged = [(); 6].map(|()| loss.clone());
+        logged[LOGPS] = outputs.logps.clone();
+        let critic = config.estimator.critic().zip(outputs.values);
+        let returns = flat(micro_batch, &self.targets.returns);
+        let values = flat(micro_batch, &self.rollout.values);
+        if let Some((critic, new)) = &critic {
+            logged[VALUES] = new.clone();
+            let range = critic.value_clip_range;
+            let (values, returns) = (values.clone(), returns.clone());
+            let (values, returns) = (device(values, &packed), device(returns, &packed));
+            let loss = clipped_value_loss(new.clone(), values, returns, range).sum();
+            logged[VALUE_LOSS] = loss.clone();
+            total = total + loss.mul_scalar(critic.value_coef / n);
+        }
+        let with_entropy = outputs.entropy.is_some();
+        if let Some(entropy) = outputs.entropy {
+            let entropy = entropy.sum();
+            logged[ENTROPY] = entropy.clone();
+            total = total - entropy.mul_scalar(config.entropy_coef / n);
+        }
+        let with_kl = config.kl_placement() == KlPlacement::Loss;
+        if with_kl {
+            let reference = device(flat(micro_batch, &self.rollout.reference_logps), &packed);
+            let loss = kl_loss(outputs.logps, reference).sum();
+            logged[KL_LOSS] = loss.clone();
+            total = total + loss.mul_scalar(self.kl_coef / n);
+        }
+
+        let logged = to_host(logged);
+        for ((new, old), advantage) in logged[LOGPS].iter().zip(&old).zip(&advantages) {
+            let moved = new - f64::from(*old);
             let ratio = moved.exp();
             found.ratio += ratio;
             found.ratio_max = found.ratio_max.max(ratio);
@@ -165,50 +213,25 @@ impl Update<'_> {
             let cut = (*advantage > 0.0 && ratio > over) || (*advantage < 0.0 && ratio < under);
             found.clipped += f64::from(u8::from(cut));
         }
-
-        let loss = clipped_policy_loss(
-            outputs.logps.clone(),
-            device(old, &packed),
-            device(advantages, &packed),
-            config.clip_range,
-            config.dual_clip,
-        )
-        .sum();
-        found.policy_loss += number(&loss);
-        let mut total = loss.div_scalar(n);
-        if let (Some(critic), Some(values)) = (config.estimator.critic(), outputs.values) {
-            let old = flat(micro_batch, &self.rollout.values);
-            let returns = flat(micro_batch, &self.targets.returns);
+        found.policy_loss += logged[POLICY_LOSS][0];
+        if let Some((critic, _)) = critic {
             let range = critic.value_clip_range as f32;
-            let new = host(values.clone().detach());
-            for ((&new, &old), &target) in new.iter().zip(&old).zip(&returns) {
+            for ((&new, &old), &target) in logged[VALUES].iter().zip(&values).zip(&returns) {
+                let new = new as f32;
                 let clipped = old + (new - old).clamp(-range, range);
                 let further = (clipped - target).abs() > (new - target).abs();
                 // Within the clip, both values are equal up to rounding.
                 let left = (new - old).abs() > range;
                 found.value_clipped += f64::from(u8::from(further && left));
             }
-            let returns = device(returns, &packed);
-            let range = critic.value_clip_range;
-            let loss = clipped_value_loss(values, device(old, &packed), returns, range).sum();
-            found.value_loss += number(&loss);
-            total = total + loss.mul_scalar(critic.value_coef / n);
+            found.value_loss += logged[VALUE_LOSS][0];
         }
-        if let Some(entropy) = outputs.entropy {
-            let entropy = entropy.sum();
-            found.entropy += number(&entropy);
-            total = total - entropy.mul_scalar(config.entropy_coef / n);
+        if with_entropy {
+            found.entropy += logged[ENTROPY][0];
         }
-        if config.kl_placement() == KlPlacement::Loss {
-            let reference = device(flat(micro_batch, &self.rollout.reference_logps), &packed);
-            let loss = kl_loss(outputs.logps, reference).sum();
-            found.kl_loss += number(&loss);
-            total = total + loss.mul_scalar(self.kl_coef / n);
+        if with_kl {
+            found.kl_loss += logged[KL_LOSS][0];
         }
         Ok(stepper.backward(model, total)?)
     }
-}
-
-fn number(loss: &burn::tensor::Tensor<1>) -> f64 {
-    f64::from(host(loss.clone().detach())[0])
 }

@@ -10,6 +10,7 @@ use collimate_data::{RowSource, TokenizedPair};
 use collimate_eval::pairwise_accuracy;
 use collimate_losses::{PairTerms, PairwiseLoss};
 use collimate_nn::{Backbone, Forward};
+use collimate_ops::to_host;
 use collimate_train::{
     Evaluation, Forwarded, Objective, TrainError, hash_json, metric_names as names,
 };
@@ -187,8 +188,7 @@ impl<B: Backbone> Objective for RewardObjective<B> {
             }
             None => out.loss,
         };
-        let values = |t: Tensor<1>| -> Vec<f64> { t.into_data().iter().collect() };
-        let (chosen, rejected) = (values(out.chosen), values(out.rejected));
+        let [chosen, rejected] = to_host([out.chosen, out.rejected]);
         let sum = |v: &[f64]| v.iter().sum::<f64>();
         let pairs = chosen.iter().zip(&rejected);
         let right: f64 = pairs.map(|(c, r)| outcome(c.partial_cmp(r))).sum();

@@ -1,4 +1,8 @@
-use burn::tensor::Device;
+use burn::tensor::{Device, FloatDType};
+
+/// Name of the environment variable that adds one more device to [`devices`]: `vulkan`, `wgpu`,
+/// `metal` or `cuda`. The build needs the feature of the same name.
+pub const TEST_DEVICE: &str = "COLLIMATE_TEST_DEVICE";
 
 /// Returns the flex device with gradients.
 pub fn flex() -> Device {
@@ -12,7 +16,50 @@ pub fn ndarray() -> Device {
     Device::ndarray().autodiff()
 }
 
-/// Returns every device of the test set, with gradients, by name.
-pub fn devices() -> [(&'static str, Device); 2] {
-    [("flex", flex()), ("ndarray", ndarray())]
+/// Returns the device that [`TEST_DEVICE`] names, with gradients; `None` without the variable.
+///
+/// # Panics
+/// Panics if the name is unknown or its feature is not built in. A test run that asks for a device
+/// never passes without it.
+pub fn accelerator() -> Option<(&'static str, Device)> {
+    let name = std::env::var(TEST_DEVICE)
+        .ok()
+        .filter(|name| !name.is_empty())?;
+    let (name, device) = match name.as_str() {
+        #[cfg(feature = "cuda")]
+        "cuda" => ("cuda", Device::cuda(0)),
+        #[cfg(feature = "vulkan")]
+        "vulkan" => (
+            "vulkan",
+            Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
+        ),
+        #[cfg(feature = "wgpu")]
+        "wgpu" => (
+            "wgpu",
+            Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+        ),
+        #[cfg(feature = "metal")]
+        "metal" => (
+            "metal",
+            Device::metal(burn::tensor::DeviceKind::DefaultDevice),
+        ),
+        other => panic!("{TEST_DEVICE}={other}: no such device, or a build without its feature"),
+    };
+    Some((name, device.autodiff()))
+}
+
+/// Returns the [`devices`] that compute in f64. Many GPUs do not; laws that need finite differences
+/// run on the others.
+pub fn f64_devices() -> Vec<(&'static str, Device)> {
+    let mut all = devices();
+    all.retain(|(_, device)| device.supports_dtype(FloatDType::F64));
+    all
+}
+
+/// Returns every device of the test set, with gradients, by name: flex, ndarray and the
+/// [`accelerator`].
+pub fn devices() -> Vec<(&'static str, Device)> {
+    let mut all = vec![("flex", flex()), ("ndarray", ndarray())];
+    all.extend(accelerator());
+    all
 }

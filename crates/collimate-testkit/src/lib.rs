@@ -8,5 +8,5 @@ mod golden;
 
 pub use compare::{assert_close, max_relative_error};
 pub use data::{Noise, host, tensor};
-pub use devices::{devices, flex, ndarray};
+pub use devices::{TEST_DEVICE, accelerator, devices, f64_devices, flex, ndarray};
 pub use golden::{GoldenCase, finite_difference, read_golden};

@@ -1,6 +1,6 @@
 //! The items that most programs need.
 
-pub use burn::tensor::Device;
+pub use burn::tensor::{Device, DeviceKind};
 pub use collimate_core::{Completion, Generator, Key, PreferencePair, Prompt, Sampling, Scorer};
 pub use collimate_data::{
     Format, ReadOptions, SftExample, TextTokenizer, TokenizedExample, TokenizedPair, Truncation,

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use collimate::run::RunFolder;
 
 use super::saving::{SavingArgs, size};
@@ -151,10 +151,8 @@ fn is_free(path: &Path) -> Result<bool, Failure> {
 
 fn resume_command(out: &Path, device: DeviceName) -> String {
     let mut command = format!("--resume --out {}", out.display());
-    if let Some(name) = device.to_possible_value()
-        && device != DeviceName::Flex
-    {
-        command += &format!(" --device {}", name.get_name());
+    if device != DeviceName::Flex {
+        command += &format!(" --device {}", device.name());
     }
     command
 }

@@ -2,10 +2,10 @@
 
 use burn::tensor::DType;
 use collimate_losses::{Anchored, DirectLoss, PreferenceLoss, ReferenceNeed};
-use collimate_testkit::{devices, finite_difference};
+use collimate_testkit::{devices, f64_devices, finite_difference, flex};
 use proptest::prelude::*;
 
-use crate::batch::{Out, batches};
+use crate::batch::{Out, batches, precisions};
 
 fn takes_one(loss: &PreferenceLoss) -> bool {
     loss.reference_need() == ReferenceNeed::Required && !loss.has_likelihood()
@@ -46,7 +46,7 @@ proptest! {
         batch in batches(-40.0),
     ) {
         for (name, device) in devices() {
-            for dtype in [DType::F32, DType::F64] {
+            for (dtype, _) in precisions(&device) {
                 let bare = batch.evaluate(&loss, &device, dtype);
                 let anchored = batch.evaluate(&Anchored { loss, alpha: 0.0 }, &device, dtype);
                 prop_assert_eq!(bits(&bare), bits(&anchored), "{} {:?}", name, loss);
@@ -61,7 +61,7 @@ proptest! {
         alpha in 0.01_f64..3.0,
     ) {
         let near = |a: f64, b: f64| (a - b).abs() < 1e-9 * b.abs().max(1.0);
-        for (name, device) in devices() {
+        for (name, device) in f64_devices() {
             let bare = batch.evaluate(&loss, &device, DType::F64);
             let out = batch.evaluate(&Anchored { loss, alpha }, &device, DType::F64);
             for i in 0..batch.len() {
@@ -88,12 +88,12 @@ proptest! {
     ) {
         if let PreferenceLoss::SlicHf(slic) = loss {
             // No derivative exists at the kink.
-            let rewards = batch.evaluate(&loss, &devices()[0].1, DType::F64).rewards;
+            let rewards = batch.evaluate(&loss, &flex(), DType::F64).rewards;
             let kink = |(w, l): (&f64, &f64)| (w - l - slic.delta).abs() < 1e-3;
             prop_assume!(!rewards[0].iter().zip(&rewards[1]).any(kink));
         }
         let loss = Anchored { loss, alpha };
-        for (name, device) in devices() {
+        for (name, device) in f64_devices() {
             let out = batch.evaluate(&loss, &device, DType::F64);
             for column in 0..2 {
                 let total = |values: &[f64]| -> f64 {

@@ -112,3 +112,12 @@ pub(crate) fn batches(low: f64) -> impl Strategy<Value = Batch> {
         tokens: [0, 1].map(|c| rows.iter().map(|(_, t)| t[c]).collect()),
     })
 }
+
+/// Returns the precisions of a device, each with the tolerance of the golden tables: about 100 and
+/// 10⁶ rounding errors of sums that cancel.
+pub(crate) fn precisions(device: &Device) -> Vec<(DType, f64)> {
+    let all = [(DType::F32, 1e-5), (DType::F64, 1e-9)];
+    all.into_iter()
+        .filter(|(dtype, _)| device.supports_dtype(*dtype))
+        .collect()
+}

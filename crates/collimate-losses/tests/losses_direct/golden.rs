@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::DType;
 use collimate_losses::{Anchored, DirectLoss, PreferenceLoss};
 use collimate_testkit::devices;
 use serde::Deserialize;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, precisions};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,7 +66,7 @@ fn values_gradients_and_rewards() {
                 ],
                 tokens: [count("chosen_tokens"), count("rejected_tokens")],
             };
-            for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F64, 1e-9)] {
+            for (dtype, tolerance) in precisions(&device) {
                 let what = format!("{device_name}, {dtype:?}, {}", case.name);
                 let anchored = Anchored {
                     loss: case.loss,

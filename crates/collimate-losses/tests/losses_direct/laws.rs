@@ -8,7 +8,7 @@ use collimate_losses::{
     Aot, AotPairing, Bco, BcoShift, DirectLoss, Divergence, Dpo, Ipo, IpoNormalization,
     PreferenceLoss, SlicHf, SlicReference,
 };
-use collimate_testkit::{devices, finite_difference};
+use collimate_testkit::{devices, f64_devices, finite_difference, flex};
 use proptest::prelude::*;
 
 use crate::batch::{Batch, batches};
@@ -147,7 +147,7 @@ fn the_table_has_every_loss() {
 
 #[test]
 fn value_where_policy_and_reference_agree() {
-    for (device_name, device) in devices() {
+    for (device_name, device) in f64_devices() {
         for row in table() {
             let value = Batch::one([-10.0; 4]).loss(&row.loss, &device)[0];
             let name = row.loss.name();
@@ -162,7 +162,7 @@ fn value_where_policy_and_reference_agree() {
 /// Returns true if a change of one column by positive steps ever raises (`sign` 1) or lowers (−1)
 /// the loss.
 fn ever_moves(loss: &PreferenceLoss, column: usize, sign: f64) -> bool {
-    let [(_, device), ..] = devices();
+    let device = flex();
     // Log-ratios from −100 to 100, the other completion's below, at and above the reference.
     [-121.0, -101.0, -81.0].into_iter().any(|other| {
         let values: Vec<f64> = (0..=400)
@@ -195,7 +195,7 @@ fn monotone_or_not() {
 
 #[test]
 fn laws_that_do_not_hold_are_seen_broken() {
-    let [(_, device), ..] = devices();
+    let device = flex();
     let batch = Batch {
         logps: [
             vec![-12.0, -8.0, -30.0],
@@ -263,14 +263,14 @@ proptest! {
     fn gradients_equal_differences(loss in losses(), batch in batches(-8.0)) {
         if let PreferenceLoss::SlicHf(slic) = loss {
             // No derivative exists at the kink.
-            let rewards = batch.evaluate(&loss, &devices()[0].1, DType::F64).rewards;
+            let rewards = batch.evaluate(&loss, &flex(), DType::F64).rewards;
             let kink = |(w, l): (&f64, &f64)| (w - l - slic.delta).abs() < 1e-3;
             prop_assume!(!rewards[0].iter().zip(&rewards[1]).any(kink));
         }
         // The shift is held fixed by definition.
         let held = matches!(loss, PreferenceLoss::Bco(Bco { shift: BcoShift::BatchMean, .. }));
         prop_assume!(!held);
-        for (name, device) in devices() {
+        for (name, device) in f64_devices() {
             let out = batch.evaluate(&loss, &device, DType::F64);
             for column in 0..2 {
                 let total = |values: &[f64]| -> f64 {
@@ -308,7 +308,7 @@ proptest! {
             tokens: [batch.tokens[0].clone(), batch.tokens[0].clone()],
             ..batch.clone()
         };
-        for (name, device) in devices() {
+        for (name, device) in f64_devices() {
             let there = batch.loss(loss, &device);
             if row.common_shift {
                 let moved = equal.moved(&[0, 1], by).loss(loss, &device);
@@ -346,7 +346,7 @@ proptest! {
     #[test]
     fn order_of_the_pairs_does_not_change_the_total(loss in losses(), batch in batches(-40.0)) {
         let order: Vec<usize> = (0..batch.len()).rev().collect();
-        for (name, device) in devices() {
+        for (name, device) in f64_devices() {
             let sum = |b: &Batch| b.loss(&loss, &device).iter().sum::<f64>();
             let (there, back) = (sum(&batch), sum(&batch.pick(&order)));
             prop_assert!((there - back).abs() < 1e-8 * there.abs().max(1.0), "{name} {loss:?}");
@@ -357,7 +357,7 @@ proptest! {
 #[test]
 fn one_law_of_label_noise() {
     // rDPO is unbiased: the mean over flipped and kept labels is the clean loss.
-    let [(_, device), ..] = devices();
+    let device = flex();
     let batch = Batch::one([-12.0, -14.0, -12.5, -13.0]);
     let [rdpo, dpo]: [PreferenceLoss; 2] = ["rdpo", "dpo"].map(|name| name.parse().unwrap());
     let (kept, flipped) = (

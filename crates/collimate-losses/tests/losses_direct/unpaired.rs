@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Tensor};
 use collimate_losses::{Bco, Kto, UnpairedLogps, UnpairedLoss, bco_shift, kto_reference_point};
-use collimate_testkit::devices;
+use collimate_testkit::{devices, f64_devices};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::batch::{list, vector};
+use crate::batch::{list, precisions, vector};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,7 +98,7 @@ fn the_table() {
             .or(case.inputs.get("shift"))
             .expect("a shift")[0];
         for (device_name, device) in devices() {
-            for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F64, 1e-9)] {
+            for (dtype, tolerance) in precisions(&device) {
                 let inputs = [get("policy_logps"), get("reference_logps")];
                 let out = evaluate(loss.as_ref(), inputs, &desirable, shift, &device, dtype);
                 let what = format!("{device_name}, {}", case.name);
@@ -155,7 +155,7 @@ proptest! {
     fn bco_mirrors(lr in -50.0_f64..50.0, shift in -2.0_f64..2.0) {
         // The loss of a desirable completion equals that of an undesirable one on the other side.
         let bco = Bco::default();
-        for (_, device) in devices() {
+        for (_, device) in f64_devices() {
             let value = |lr: f64, side: bool, shift: f64| {
                 evaluate(&bco, [&[lr], &[0.0]], &[side], shift, &device, DType::F64).loss[0]
             };

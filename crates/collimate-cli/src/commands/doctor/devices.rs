@@ -22,29 +22,15 @@ pub(super) fn all() -> Vec<Tried> {
     let devices = DeviceName::value_variants().iter();
     devices
         .map(|device| Tried {
-            name: device
-                .to_possible_value()
-                .map_or_else(String::new, |value| value.get_name().to_owned()),
+            name: device.name(),
             problem: problem(*device),
         })
         .collect()
 }
 
 fn problem(name: DeviceName) -> Option<String> {
-    let device = match name {
-        DeviceName::Ndarray if !cfg!(feature = "ndarray") => {
-            return Some("not built in (--features ndarray)".to_owned());
-        }
-        DeviceName::Flex if !cfg!(feature = "flex") => {
-            return Some("not built in (--features flex)".to_owned());
-        }
-        DeviceName::Cuda if !cfg!(feature = "cuda") => {
-            return Some("not built in (--features cuda)".to_owned());
-        }
-        name => match name.open() {
-            Ok(device) => device,
-            Err(error) => return Some(error.to_string()),
-        },
+    let Some(device) = name.built() else {
+        return Some(format!("not built in (--features {})", name.name()));
     };
     // Backends panic if a driver is missing, and would report this on standard error.
     let hook = panic::take_hook();
