@@ -25,27 +25,35 @@ pub fn accelerator() -> Option<(&'static str, Device)> {
     let name = std::env::var(TEST_DEVICE)
         .ok()
         .filter(|name| !name.is_empty())?;
-    let (name, device) = match name.as_str() {
-        #[cfg(feature = "cuda")]
-        "cuda" => ("cuda", Device::cuda(0)),
-        #[cfg(feature = "vulkan")]
-        "vulkan" => (
-            "vulkan",
-            Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
-        ),
-        #[cfg(feature = "wgpu")]
-        "wgpu" => (
-            "wgpu",
-            Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
-        ),
-        #[cfg(feature = "metal")]
-        "metal" => (
-            "metal",
-            Device::metal(burn::tensor::DeviceKind::DefaultDevice),
-        ),
-        other => panic!("{TEST_DEVICE}={other}: no such device, or a build without its feature"),
-    };
+    let (name, device) = opened(&name).unwrap_or_else(|| {
+        panic!("{TEST_DEVICE}={name}: no such device, or a build without its feature")
+    });
     Some((name, device.autodiff()))
+}
+
+/// Opens a device by name, if its feature is built in.
+fn opened(name: &str) -> Option<(&'static str, Device)> {
+    #[cfg(feature = "cuda")]
+    if name == "cuda" {
+        return Some(("cuda", Device::cuda(0)));
+    }
+    #[cfg(feature = "vulkan")]
+    if name == "vulkan" {
+        let kind = burn::tensor::DeviceKind::DefaultDevice;
+        return Some(("vulkan", Device::vulkan(kind)));
+    }
+    #[cfg(feature = "wgpu")]
+    if name == "wgpu" {
+        let kind = burn::tensor::DeviceKind::DefaultDevice;
+        return Some(("wgpu", Device::wgpu(kind)));
+    }
+    #[cfg(feature = "metal")]
+    if name == "metal" {
+        let kind = burn::tensor::DeviceKind::DefaultDevice;
+        return Some(("metal", Device::metal(kind)));
+    }
+    let _ = name;
+    None
 }
 
 /// Returns the [`devices`] that compute in f64. Many GPUs do not; laws that need finite differences
