@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use collimate::files::UNFINISHED;
 use collimate::lm::{Architecture, detect_architecture};
-use collimate::prelude::{Device, DeviceKind};
+use collimate::prelude::Device;
 use serde::de::DeserializeOwned;
 
 /// The file that a run writes last.
@@ -205,11 +205,13 @@ impl DeviceName {
             #[cfg(feature = "cuda")]
             Self::Cuda => Some(Device::cuda(0)),
             #[cfg(feature = "vulkan")]
-            Self::Vulkan => Some(Device::vulkan(DeviceKind::DefaultDevice)),
+            Self::Vulkan => Some(Device::vulkan(
+                collimate::prelude::DeviceKind::DefaultDevice,
+            )),
             #[cfg(feature = "metal")]
-            Self::Metal => Some(Device::metal(DeviceKind::DefaultDevice)),
+            Self::Metal => Some(Device::metal(collimate::prelude::DeviceKind::DefaultDevice)),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu => Some(Device::wgpu(DeviceKind::DefaultDevice)),
+            Self::Wgpu => Some(Device::wgpu(collimate::prelude::DeviceKind::DefaultDevice)),
             #[allow(unreachable_patterns)] // unless a feature is off
             _ => None,
         }

@@ -5,7 +5,6 @@ use collimate::lm::Llama;
 use collimate::nn::{CausalLm, LoadOptions, WeightType};
 use collimate::ops::PackedType;
 use collimate::prelude::Device;
-use collimate::recipes::Adaptation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,27 +14,14 @@ pub(crate) fn frozen(device: &Device) -> LoadOptions<'_> {
     LoadOptions::from(device).with_weights(WeightType::Stored)
 }
 
-/// Returns the options of loading a model that is trained: beside adapters, matrices are frozen.
-pub(crate) fn held<'a>(adaptation: &Adaptation, device: &'a Device) -> LoadOptions<'a> {
-    match adaptation {
-        Adaptation::Full => device.into(),
-        Adaptation::Lora(_) => frozen(device),
-    }
-}
-
-/// Number of parameters above which [`GenerationWeights::Auto`] rounds.
-const LARGE: usize = 50_000_000;
-
-/// Number type of the copies of the weights that a model writes answers with.
+/// Number type of the copies of the weights that a model writes answers with, on flex.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum GenerationWeights {
-    /// bf16 for models of more than 50 million parameters, otherwise exact
-    #[default]
-    Auto,
     /// The weights as they are
+    #[default]
     Exact,
     /// bf16: half of the memory of f32, and faster
     Bf16,
@@ -47,10 +33,8 @@ pub(crate) enum GenerationWeights {
 impl GenerationWeights {
     /// Returns the model with copies of this type.
     pub(crate) fn of(self, model: Llama) -> Llama {
-        let is_large = model.num_parameters() > LARGE;
         model.with_packed(match self {
-            Self::Auto if is_large => Some(PackedType::Bf16),
-            Self::Auto | Self::Exact => None,
+            Self::Exact => None,
             Self::Bf16 => Some(PackedType::Bf16),
             Self::Int8 => Some(PackedType::Int8),
         })

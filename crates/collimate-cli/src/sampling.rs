@@ -92,7 +92,7 @@ impl Answering {
             max_new_tokens: sampling.max_new_tokens,
             stop: sampling.stop,
             seed: sampling.seed,
-            generation_weights: GenerationWeights::Exact,
+            generation_weights: GenerationWeights::default(),
             chat_fallback: ChatFallback::default(),
             chat_template: None,
             chat_template_kwargs: TemplateKwargs::default(),

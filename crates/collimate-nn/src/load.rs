@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 /// memory. Norms, biases, other tables and the head of a reward model are always f32, and so are all
 /// values that the network computes.
 ///
-/// A matrix of 16 bits is frozen: it gets no gradient. To train all weights, read the folder as
+/// A matrix of 16 bits is frozen: it gets no gradient, and a training without adapters would not
+/// change it. To train all weights, read the folder as
 /// [`F32`](Self::F32), or make them trainable with [`set_trainable`](crate::set_trainable), which
 /// widens them. Low-rank adapters ([`Adaptable::with_lora`](crate::Adaptable::with_lora)) train
 /// beside frozen matrices.

@@ -8,8 +8,8 @@ use crate::fused::{self, fused};
 use crate::fused_kernels as kernels;
 use crate::{AttentionPlan, Heads, naive};
 
-/// Returns true if the fused kernels take this tensor: f32 on flex, or a frozen matrix of bf16 or
-/// f16 on flex, not empty. [`PackedLinear`](crate::PackedLinear) and [`cached_attention`](crate::cached_attention) then
+/// Returns true if the fused kernels take this tensor: f32, bf16 or f16 on flex, not empty. Kernels
+/// take a tensor of 16 bits only as a frozen matrix. [`PackedLinear`](crate::PackedLinear) and [`cached_attention`](crate::cached_attention) then
 /// compute each row independently of the others, bit for bit.
 pub fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     #[cfg(feature = "flex")]

@@ -16,7 +16,9 @@ mod saving;
 use std::path::PathBuf;
 
 use clap::{ArgMatches, FromArgMatches};
+use collimate::burn::tensor::FloatDType;
 use collimate::data::TextTokenizer;
+use collimate::prelude::Device;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,9 +32,9 @@ pub(crate) use run::{MOST_TEXTS, MOST_TOKENS, RunArgs, check_count};
 pub(crate) use saving::{FileArgs, SaveAs, SavingArgs};
 
 use crate::commands::Syntax;
-use crate::common::{Failure, usage};
+use crate::common::{DeviceName, Failure, usage};
 use crate::names;
-use crate::preview::{Limit, Plan, Preview, cap_micro_batches};
+use crate::preview::{Limit, Preview, cap_micro_batches};
 use crate::start::Start;
 use print::yaml;
 
@@ -165,7 +167,7 @@ impl<L: Layered> Options<L> {
         let base = L::inputs(&config).models.first().map(|path| path.as_path());
         self.run.saving.check(base, &value)?;
         let device = self.run.device.open()?;
-        let (config, run) = self.planned(config, &given)?;
+        let (config, run) = self.planned(config, &given, &device)?;
         if run.dry_run {
             return match L::preview(&config) {
                 Some(preview) => {
@@ -191,7 +193,13 @@ impl<L: Layered> Options<L> {
 
     /// Cuts micro-batches and switches recomputation on, so that the run fits into the memory. A run
     /// that continues keeps its micro-batches, because they decide the last bits of its results.
-    fn planned(&self, config: L::Config, given: &Given) -> Result<(L::Config, RunArgs), Failure> {
+    /// The memory of a GPU is not known, so a training there is planned only for a given limit.
+    fn planned(
+        &self,
+        config: L::Config,
+        given: &Given,
+        device: &Device,
+    ) -> Result<(L::Config, RunArgs), Failure> {
         let mut run = self.run.clone();
         let Some(preview) = L::preview(&config) else {
             return match run.memory_limit {
@@ -203,21 +211,28 @@ impl<L: Layered> Options<L> {
                 None => Ok((config, run)),
             };
         };
-        let limit = Limit::new(run.memory_limit);
-        let Plan {
-            recompute,
-            tokens,
-            told,
-        } = preview.plan(limit, run.gradient_checkpointing)?;
-        run.gradient_checkpointing = recompute;
-        if !told.is_empty() {
-            crate::common::tell(&told);
+        let on_host = matches!(run.device, DeviceName::Flex | DeviceName::Ndarray);
+        if !on_host && run.memory_limit.is_none() {
+            return Ok((config, run));
         }
-        let Some(tokens) = tokens else {
+        let limit = Limit::new(run.memory_limit);
+        let half = device.supports_dtype(FloatDType::BF16);
+        let plan = match preview.plan(limit, run.gradient_checkpointing, half) {
+            Ok(plan) => plan,
+            // An estimate is asked for, or the run has begun already.
+            Err(error) if run.dry_run || run.resume => {
+                crate::common::tell(&format!("warning: {error}"));
+                return Ok((config, run));
+            }
+            Err(error) => return Err(error),
+        };
+        run.gradient_checkpointing = plan.recompute;
+        let Some(tokens) = plan.tokens.filter(|_| !run.resume) else {
             return Ok((config, run));
         };
+        crate::common::tell(&plan.told);
         let mut value = serde_json::to_value(&config)?;
-        cap_micro_batches(&mut value, tokens, &|path| run.resume || given.typed(path));
+        cap_micro_batches(&mut value, tokens, &|path| given.typed(path));
         Ok((serde_json::from_value(value)?, run))
     }
 

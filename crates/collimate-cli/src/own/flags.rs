@@ -166,7 +166,7 @@ fn number<N: std::str::FromStr>(flag: &str, text: &str) -> Result<N, Failure> {
 
 /// Returns the flag for the precision of products.
 pub(crate) fn precision<C>() -> Flag<C> {
-    Flag::of("precision", "TYPE", &["precision"]).rare()
+    Flag::of("product-precision", "TYPE", &["precision"]).rare()
 }
 
 /// Returns the flag for the weights that answers are written with.

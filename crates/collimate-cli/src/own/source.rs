@@ -52,10 +52,15 @@ impl<C: OnData + Serialize> Start<'_, C> {
         self.tokenizer()
     }
 
-    /// Loads the language model in the user's folder.
-    pub(crate) fn language_model(&self) -> Result<Llama, Failure> {
+    /// Loads the language model in the user's folder. With adapters, its matrices are frozen and may
+    /// keep their 16 bits, unless a stage without adapters comes first.
+    pub(crate) fn language_model(&self, adapters_only: bool) -> Result<Llama, Failure> {
         let own = self.config.own();
-        let model = Llama::load(own.dir()?, own.held(self.device))?
+        let options = match adapters_only {
+            true => own.held(self.device),
+            false => self.device.into(),
+        };
+        let model = Llama::load(own.dir()?, options)?
             .with_recompute(self.args.gradient_checkpointing)
             .with_precision(own.precision)?;
         runs::check_length(own.max_length, &model)?;

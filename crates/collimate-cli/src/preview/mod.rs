@@ -8,6 +8,7 @@ mod weights;
 
 use std::path::{Path, PathBuf};
 
+use collimate::burn::tensor::FloatDType;
 use collimate::core::PreferencePair;
 use collimate::data::{
     AnswerEnd, Format, Input, ReadOptions, SftExample, TextTokenizer, TokenizeReport, Truncation,
@@ -21,7 +22,7 @@ use crate::rendering::Rendering;
 use crate::runs;
 
 pub(crate) use disk::free_bytes;
-pub(crate) use memory::{Limit, Plan, cap_micro_batches};
+pub(crate) use memory::{Limit, cap_micro_batches};
 pub(crate) use pool::Pool;
 use weights::Weights;
 
@@ -175,7 +176,8 @@ impl Preview {
             ));
         }
         lines.push(("model", weights.describe(self.lora)));
-        let memory = weights.memory(self.lora, recompute);
+        let half = device.supports_dtype(FloatDType::BF16);
+        let memory = weights.memory(self.lora, recompute, half);
         lines.push(("memory", memory.describe(largest)));
         lines.push(("disk", self.disk(&weights)));
         let rate = speed::flops_per_second(device, weights.hidden);

@@ -125,13 +125,16 @@ impl Weights {
         )
     }
 
-    /// Returns the memory of a training.
-    pub(super) fn memory(&self, lora: bool, recompute: bool) -> Memory {
+    /// Returns the memory of a training. `half` is true if the device holds matrices of 16 bits.
+    pub(super) fn memory(&self, lora: bool, recompute: bool, half: bool) -> Memory {
         let all = 4.0 * self.parameters as f64;
         // Frozen matrices keep their 16 bits. Gradients and AdamW's two moments each have the size
         // of the trained weights; adapters are a few per cent of all parameters.
         let (weights, trained) = match lora {
-            true => (all - 2.0 * self.half as f64, 0.03 * all),
+            true => {
+                let saved = if half { 2.0 * self.half as f64 } else { 0.0 };
+                (all - saved, 0.03 * all)
+            }
             false => (all, all),
         };
         let (hidden, layers) = (self.hidden as f64, self.layers as f64);

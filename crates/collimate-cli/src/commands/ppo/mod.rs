@@ -73,6 +73,10 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
         model, tokenizer, ..
     } = of_world.fresh(&world, start.device)?;
     let model = model.with_recompute(start.args.gradient_checkpointing);
+    let model = config
+        .generation_weights
+        .of(model)
+        .with_precision(config.precision)?;
     let about = format!(
         "The data are from the synthetic world (`docs/methods/synthetic-world.md`). The start \
          model is a Llama decoder from scratch with {} parameters, fine-tuned on {} chosen \
@@ -115,8 +119,7 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     };
     let tokenizer = rendering.open(dir)?;
     runs::check_lasting(&config.prompts)?;
-    let options = loading::held(&config.policy.adaptation, start.device);
-    let model = Llama::load(dir, options)?.with_recompute(start.args.gradient_checkpointing);
+    let model = Llama::load(dir, start.device)?.with_recompute(start.args.gradient_checkpointing);
     let model = config
         .generation_weights
         .of(model)
@@ -243,6 +246,7 @@ fn reward(config: &Config, tokenizer: &TextTokenizer, device: &Device) -> Result
         return Ok((name, scorer(model, own, length), None, about));
     }
     let model = RewardModel::<Llama>::load_label(dir, label, device)?;
+    let model = model.with_precision(config.precision)?;
     let same = own.inner().get_vocab(true) == tokenizer.inner().get_vocab(true);
     let room = model.backbone.max_positions();
     let critic = (same && room >= config.policy.max_length).then(|| policy::critic(&model));

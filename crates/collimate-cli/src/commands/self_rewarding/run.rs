@@ -51,6 +51,10 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
         model, tokenizer, ..
     } = of_world.fresh(&world, start.device)?;
     let model = model.with_recompute(start.args.gradient_checkpointing);
+    let model = config
+        .generation_weights
+        .of(model)
+        .with_precision(config.precision)?;
     let source = config.eft_source;
     let sizes = config.seed_data;
     let mut data = sizes.data(&world, source, config.test_prompts, recipe)?;
@@ -123,8 +127,8 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
         eos_token_ids(dir)?,
         tokenizer.chat_template().is_some(),
     )?;
-    let options = loading::held(&recipe.adaptation, start.device);
-    let model = Llama::load(dir, options)?.with_recompute(start.args.gradient_checkpointing);
+    // The first stages train all weights.
+    let model = Llama::load(dir, start.device)?.with_recompute(start.args.gradient_checkpointing);
     let model = config
         .generation_weights
         .of(model)

@@ -96,7 +96,7 @@ fn decoder(start: &Start<'_, Config>, dir: &Path, kind: Architecture) -> Result<
     }
     let tokenizer = start.tokenizer()?;
     let (data, about) = read(start.config, &tokenizer, true)?;
-    let model = start.language_model()?;
+    let model = start.language_model(false)?;
     let eos = eos_token_ids(dir)?;
     let mut job = Run::open(start, tokenizer, about)?;
     let model = job.fine_tune(model, &data)?;

@@ -38,7 +38,7 @@ impl Base {
             Architecture::DecoderReward => {
                 Self::Reward(Box::new(start.reward_model(pooling, label)?))
             }
-            _ => Self::Writer(Box::new(start.language_model()?), eos_token_ids(dir)?),
+            _ => Self::Writer(Box::new(start.language_model(false)?), eos_token_ids(dir)?),
         })
     }
 }

@@ -57,7 +57,7 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let config = start.config;
     let tokenizer = start.writer()?;
     let (held_out, train, reports) = read(config)?;
-    let model = start.language_model()?;
+    let model = start.language_model(true)?;
     let mut about = format!(
         "The start model is `{}`. There are {} demonstrations for training and {} held-out \
          demonstrations.",

@@ -2,6 +2,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
+use std::marker::PhantomData;
 use std::sync::LazyLock;
 
 use super::{BLOCK, DEPTH, Registers, TILE};
@@ -65,9 +66,10 @@ struct Config {
     rows: [u8; 16],
 }
 
-/// The tile registers of this thread while they are set up. Dropping gives them back.
+/// The tile registers of this thread while they are set up. Dropping gives them back, so a thread
+/// has at most one of these at a time: a task that holds one waits for no other task.
 #[derive(Debug)]
-pub(super) struct Tiles(());
+pub(super) struct Tiles(PhantomData<*const ()>);
 
 impl Registers for Tiles {
     #[allow(unsafe_code)]
@@ -86,7 +88,7 @@ impl Registers for Tiles {
         unsafe {
             asm!("ldtilecfg [{config}]", config = in(reg) &raw const config, options(nostack));
         }
-        Self(())
+        Self(PhantomData)
     }
 
     #[allow(unsafe_code)]
