@@ -71,7 +71,7 @@ fn f16_tensors_where_the_device_has_them() {
     let of = |values: &[f32], device: &Device| tensor::<2>(values, [3, 8], device);
     let run = |device: &Device, dtype: FloatDType| -> Vec<f64> {
         let [x, w] = [1, 2].map(|seed| of(&values(seed), device).cast(dtype));
-        let scale = Tensor::ones([3], device).cast(dtype);
+        let scale = Tensor::<1>::ones([3], device).cast(dtype);
         let y = collimate::ops::linear(x, w, None);
         assert_eq!(y.dtype(), DType::from(dtype));
         let y = collimate::ops::rms_norm(y, scale, 1e-5);
