@@ -72,10 +72,11 @@ pub fn set_trainable<M: Module>(model: M, trainable: impl Fn(&str) -> bool) -> M
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let wanted = (self.trainable)(&self.path.join("."));
             let half = matches!(param.dtype(), DType::BF16 | DType::F16);
-            match wanted && half {
-                true => param.map(|values| values.cast(FloatDType::F32).detach().require_grad()),
-                false => param.set_require_grad(wanted),
-            }
+            let param = match wanted && half {
+                true => param.map(|values| values.cast(FloatDType::F32).detach()),
+                false => param,
+            };
+            param.set_require_grad(wanted)
         }
     }
     model.map(&mut Mapper {

@@ -177,8 +177,14 @@ impl Update<'_> {
         let mut logged = [(); 6].map(|()| loss.clone());
         logged[LOGPS] = outputs.logps.clone();
         let critic = config.estimator.critic().zip(outputs.values);
-        let returns = flat(micro_batch, &self.targets.returns);
-        let values = flat(micro_batch, &self.rollout.values);
+        // Without a critic there are neither returns nor values.
+        let [returns, values] = match &critic {
+            Some(_) => [
+                flat(micro_batch, &self.targets.returns),
+                flat(micro_batch, &self.rollout.values),
+            ],
+            None => [Vec::new(), Vec::new()],
+        };
         if let Some((critic, new)) = &critic {
             logged[VALUES] = new.clone();
             let range = critic.value_clip_range;
