@@ -1,9 +1,9 @@
 """The work of `collimate-bench sft|rm|dpo|ppo|generate` in TRL and transformers on the CPU.
 
     python bench.py sft|rm|dpo|ppo|generate --model DIR --rows FILE.jsonl [--steps N] [--warmup N] [--batch N]
-        [--threads T] [--learning-rate F]
+        [--threads T] [--learning-rate F] [--dtype float32|bfloat16] [--lora RANK] [--checkpointing 1]
     ppo:       --reward-model DIR [--rollout-size N] [--mini-batch N] [--ppo-epochs N] [--new-tokens N] [--trl FOLDER]
-    generate:  [--new-tokens N] [--temperature F]
+    generate:  [--new-tokens N] [--temperature F] [--gguf FILE]
 
 Run by hand or by `collimate-bench compare`, with trl 1.16.0 (ppo: 1.12.0), transformers 5.23.0, torch 2.15.0.
 
@@ -15,8 +15,11 @@ A row holds ids that are cut already, so that both sides see the same ones in th
     ppo       prompt_ids                              as `ppo_step.py`; a step is a rollout
     generate  prompt_ids                              transformers' `generate` with its cache; a step is all rows
 
-All is float32 with the libraries' default attention (SDPA). sft, dpo and rm train every weight with AdamW (decay 0),
-a constant learning rate and the gradient norm clipped to 1, without dropout or gradient checkpointing.
+All is float32, unless --dtype says that the model is bfloat16, with the libraries' default attention (SDPA).
+sft, dpo and rm train every weight, or with --lora peft's adapters of all linear layers (alpha twice the rank, no
+dropout; the reference of dpo is then the model with its adapters off), with AdamW (decay 0), a constant learning rate
+and the gradient norm clipped to 1, without dropout, and without gradient checkpointing unless it is asked for.
+With --gguf, generate is llama.cpp: the prompts are one batch (`llama_batch`), each step of all rows is one call.
 AdamW is the fused one: transformers' default, and several times as fast here as the other.
 
 Steps are timed from the end of the last warm-up step, with collation and optimiser. Files must have
@@ -71,6 +74,11 @@ def options():
         sub.add_argument("--threads", type=count(1), default=os.cpu_count())
         sub.add_argument("--learning-rate", type=float, default=1e-5, help="not for generate")
         sub.add_argument("--seed", type=int, default=0)
+        if work != "ppo":
+            sub.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+        if work in ("sft", "dpo", "rm"):
+            sub.add_argument("--lora", type=count(1), help="rank of adapters that are trained instead of all weights")
+            sub.add_argument("--checkpointing", type=count(0), default=0, help="1 for gradient checkpointing")
         if work == "ppo":
             sub.add_argument("--reward-model", required=True, help="LlamaForSequenceClassification, one label")
             sub.add_argument("--rollout-size", type=count(1), default=64)
@@ -81,6 +89,7 @@ def options():
             sub.add_argument("--new-tokens", type=count(1), default=48 if work == "ppo" else 200)
         if work == "generate":
             sub.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token")
+            sub.add_argument("--gguf", help="file that llama.cpp reads instead of the model folder")
     args = parser.parse_args()
     if args.work == "ppo" and args.rollout_size % args.mini_batch:
         parser.error("--rollout-size must be a multiple of --mini-batch")
@@ -155,6 +164,13 @@ def pair_tokens(rows):
     return sum(2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in rows)
 
 
+def adapters(args):
+    """peft's configuration of the adapters that both sides train."""
+    from peft import LoraConfig
+
+    return LoraConfig(r=args.lora, lora_alpha=2 * args.lora, lora_dropout=0.0, target_modules="all-linear")
+
+
 def trl_training(args, rows):
     """sft and dpo: TRL's trainers over ids that are given, in the order that is given."""
     import accelerate
@@ -192,7 +208,8 @@ def trl_training(args, rows):
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    load = lambda: AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
+    dtype = getattr(torch, args.dtype)
+    load = lambda: AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype)
     if sft:
         data = [
             {
@@ -216,7 +233,7 @@ def trl_training(args, rows):
             max_length=None,
             use_cpu=True,
             bf16=False,
-            gradient_checkpointing=False,
+            gradient_checkpointing=bool(args.checkpointing),
             dataloader_pin_memory=False,
             logging_strategy="no",
             save_strategy="no",
@@ -227,8 +244,12 @@ def trl_training(args, rows):
         arguments = dict(
             model=load(), train_dataset=Dataset.from_list(data), processing_class=tokenizer, callbacks=[Clock()]
         )
+        if args.lora:
+            arguments["peft_config"] = adapters(args)
         if sft:
             trainer = Repeat(args=SFTConfig(**common), **arguments)
+        elif args.lora:
+            trainer = Repeat(args=DPOConfig(loss_type="sigmoid", beta=0.1, **common), **arguments)
         else:
             trainer = Repeat(args=DPOConfig(loss_type="sigmoid", beta=0.1, **common), ref_model=load(), **arguments)
         trainer.train()
@@ -273,17 +294,27 @@ def reward_model(args, rows):
     imported = peak_mb()
     config = AutoConfig.from_pretrained(args.model)
     bert = config.model_type == "bert"
+    dtype = getattr(torch, args.dtype)
     if bert:
-        backbone = AutoModel.from_pretrained(args.model, dtype=torch.float32, add_pooling_layer=False)
+        backbone = AutoModel.from_pretrained(args.model, dtype=dtype, add_pooling_layer=False)
     elif (config.architectures or [""])[0].endswith("ForCausalLM"):
         # A folder with tied weights may store `lm_head` alone, where AutoModel finds no embedding.
-        backbone = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32).base_model
+        backbone = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype).base_model
     else:
-        backbone = AutoModel.from_pretrained(args.model, dtype=torch.float32)
+        backbone = AutoModel.from_pretrained(args.model, dtype=dtype)
     backbone.eval()
     torch.manual_seed(args.seed)
+    if args.lora:
+        from peft import get_peft_model
+
+        # peft makes the adapters of a model in float32 by itself.
+        backbone = get_peft_model(backbone, adapters(args))
+    if args.checkpointing:
+        backbone.train()
+        backbone.gradient_checkpointing_enable()
+        backbone.enable_input_require_grads()
     head = head_of(args.model, bert, config.hidden_size)
-    parameters = [*backbone.parameters(), *head.parameters()]
+    parameters = [p for p in (*backbone.parameters(), *head.parameters()) if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=args.learning_rate, weight_decay=0.0, fused=True)
     more = {} if bert else {"use_cache": False}
 
@@ -295,7 +326,7 @@ def reward_model(args, rows):
             pooled = (hidden * weight).sum(1) / weight.sum(1)
         else:
             pooled = hidden[torch.arange(len(ids)), mask.sum(1) - 1]
-        return head(pooled).squeeze(-1).chunk(2)
+        return head(pooled.float()).squeeze(-1).chunk(2)
 
     losses, times = [], [time.perf_counter()]
     for at in range(0, len(rows), args.batch):
@@ -326,7 +357,7 @@ def generate(args, rows):
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     imported = peak_mb()
-    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=getattr(torch, args.dtype)).eval()
     # What a configuration leaves open is taken from the model's.
     model.generation_config = GenerationConfig(pad_token_id=model.generation_config.pad_token_id or 0)
     pad = model.generation_config.pad_token_id
@@ -362,6 +393,65 @@ def generate(args, rows):
         "tokens_per_s": round(tokens / seconds, 1),
         "imported_rss_mb": imported,
         "modules": (torch, transformers),
+    }
+
+
+def llama_cpp(args, rows):
+    """generate with --gguf: llama.cpp's batches, where each row is a sequence of its own; the likeliest tokens."""
+    import llama_cpp
+    import numpy
+
+    if args.temperature > 0:
+        sys.exit("error: with --gguf, only the likeliest tokens are taken")
+    imported = peak_mb()
+    llama_cpp.llama_backend_init()
+    model = llama_cpp.llama_model_load_from_file(args.gguf.encode(), llama_cpp.llama_model_default_params())
+    if not model:
+        sys.exit(f"error: {args.gguf}: llama.cpp cannot read it")
+    words = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
+    prompts = [row["prompt_ids"] for row in rows]
+    batches = [prompts[at : at + args.batch] for at in range(0, len(prompts), args.batch)]
+    longest = sum(sorted(map(len, prompts))[-args.batch :]) + args.batch * args.new_tokens
+    given = llama_cpp.llama_context_default_params()
+    given.n_ctx, given.n_batch, given.n_ubatch, given.n_seq_max = longest, longest, 512, args.batch
+    given.n_threads = given.n_threads_batch = args.threads
+    if hasattr(given, "kv_unified"):
+        given.kv_unified = True
+    context = llama_cpp.llama_init_from_model(model, given)
+    place = llama_cpp.llama_batch_init(longest, 0, 1)
+
+    def run(tokens):
+        """Runs tokens (id, position, row, wanted); the likeliest next token after each that is wanted."""
+        for at, (token, position, row, wanted) in enumerate(tokens):
+            place.token[at], place.pos[at], place.logits[at] = token, position, wanted
+            place.n_seq_id[at], place.seq_id[at][0] = 1, row
+        place.n_tokens = len(tokens)
+        if llama_cpp.llama_decode(context, place):
+            sys.exit("error: llama.cpp could not decode")
+        logits = lambda at: numpy.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(context, at), (words,))
+        return [int(logits(at).argmax()) for at, (*_, wanted) in enumerate(tokens) if wanted]
+
+    def write(batch, new_tokens):
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(context), True)
+        last = run([(t, i, row, i + 1 == len(p)) for row, p in enumerate(batch) for i, t in enumerate(p)])
+        written = [last]
+        for step in range(new_tokens - 1):
+            last = run([(token, len(batch[row]) + step, row, True) for row, token in enumerate(last)])
+            written.append(last)
+        return sum(map(len, written))
+
+    for _ in range(args.warmup):
+        write(batches[0], min(WARMUP_TOKENS, args.new_tokens))
+    begun = time.perf_counter()
+    tokens = sum(write(batch, args.new_tokens) for _ in range(args.steps) for batch in batches)
+    seconds = time.perf_counter() - begun
+    return {
+        "library": f"llama.cpp (llama-cpp-python {llama_cpp.__version__})",
+        "seconds": seconds,
+        "tokens": tokens,
+        "tokens_per_s": round(tokens / seconds, 1),
+        "imported_rss_mb": imported,
+        "modules": (llama_cpp,),
     }
 
 
@@ -409,9 +499,10 @@ def main():
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
     works = {"sft": trl_training, "dpo": trl_training, "rm": reward_model, "ppo": ppo, "generate": generate}
+    if getattr(args, "gguf", None):
+        works["generate"] = llama_cpp
     with contextlib.redirect_stdout(sys.stderr):
         done = works[args.work](args, rows)
-    import torch
 
     seconds, tokens = done.pop("seconds"), done.pop("tokens")
     modules = done.pop("modules", ())
@@ -430,7 +521,7 @@ def main():
         "imported_rss_mb": done.pop("imported_rss_mb"),
         "losses": [round(loss, 7) for loss in done.pop("losses", [])],
         "gemm_share": None,
-        "threads": torch.get_num_threads(),
+        "threads": args.threads,
         "versions": {module.__name__: module.__version__ for module in modules},
         **done,
     }

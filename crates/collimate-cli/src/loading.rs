@@ -2,8 +2,8 @@
 
 use clap::ValueEnum;
 use collimate::lm::Llama;
-use collimate::nn::{CausalLm, LoadOptions, WeightType};
-use collimate::ops::PackedType;
+use collimate::nn::{Adaptable, Backbone, CausalLm, LoadOptions, WeightType};
+use collimate::ops::{PackedType, SavedType};
 use collimate::prelude::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,5 +38,44 @@ impl GenerationWeights {
             Self::Bf16 => Some(PackedType::Bf16),
             Self::Int8 => Some(PackedType::Int8),
         })
+    }
+}
+
+/// Number type of the activations that are saved for the backward pass.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SavedActivations {
+    /// bf16 beside frozen matrices of 16 bits, f32 otherwise
+    #[default]
+    Auto,
+    /// 32-bit floats
+    F32,
+    /// bf16: half of the memory
+    Bf16,
+}
+
+impl SavedActivations {
+    /// Returns the type for a model; `half` is true if its matrices have 16 bits.
+    pub(crate) fn for_weights(self, half: bool) -> SavedType {
+        match self {
+            Self::Auto if half => SavedType::Bf16,
+            Self::Auto | Self::F32 => SavedType::F32,
+            Self::Bf16 => SavedType::Bf16,
+        }
+    }
+
+    /// Returns the type for the matrices that a model holds.
+    pub(crate) fn beside(self, model: &mut impl Adaptable) -> SavedType {
+        let linears = model.linears_mut().into_iter();
+        let mut bytes = linears.map(|(_, linear)| linear.weight.val().dtype().size());
+        self.for_weights(bytes.any(|bytes| bytes == 2))
+    }
+
+    /// Returns the model, saving activations of this type.
+    pub(crate) fn of<M: Adaptable + Backbone>(self, mut model: M) -> M {
+        let saved = self.beside(&mut model);
+        model.with_saved(saved)
     }
 }

@@ -242,6 +242,28 @@ pub trait Adaptable: Module {
         Ok(self)
     }
 
+    /// Returns the model for use after a training. Adapters beside weights of 32 bits are folded in
+    /// ([`Self::merged`]). If any matrix is a frozen one of 16 bits, all adapters stay attached,
+    /// because folding would need a copy of all weights in 32 bits.
+    #[must_use]
+    fn settled(mut self) -> Self {
+        let half = |linear: &Linear| linear.weight.val().dtype().size() == 2;
+        match self.linears_mut().iter().any(|(_, linear)| half(linear)) {
+            true => self,
+            false => self.merged(),
+        }
+    }
+
+    /// Returns the same function without adapters: those that are attached are folded in
+    /// ([`Self::merged`]). A model without adapters is unchanged.
+    #[must_use]
+    fn without_adapters(mut self) -> Self {
+        match self.has_lora() {
+            true => self.merged(),
+            false => self,
+        }
+    }
+
     /// Returns the same function without adapters: each adapter is folded into its layer's weight,
     /// and the layer remembers it ([`Linear::learned`]). All parameters train again, including those
     /// frozen by hand.

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use collimate_core::{Key, Purpose};
+use collimate_ops::{DropMask, dropped};
 use rand::Rng;
 
 /// Switches low-rank adapters on or off for a forward pass.
@@ -106,27 +107,37 @@ impl<'a> RowForward<'a> {
     /// # Shapes
     /// `x: [tokens, width]`, result likewise.
     pub fn drop(self, x: Tensor<2>, probability: f64) -> Tensor<2> {
-        let Some(key) = self.options.dropout else {
-            return x;
-        };
-        let Some(examples) = self.examples else {
-            return dropout(x, probability, key);
-        };
-        masked(x, probability, |bytes, row_bytes| {
-            assert_eq!(
-                bytes.len(),
-                examples.len() * row_bytes,
-                "one example per row"
-            );
-            let mut streams = HashMap::new();
-            for (row, example) in bytes.chunks_exact_mut(row_bytes).zip(examples) {
-                let stream = || key.with(*example).rng(Purpose::Dropout);
-                streams
-                    .entry(example)
-                    .or_insert_with(stream)
-                    .fill_bytes(row);
+        match self.mask(x.dims(), probability) {
+            Some(mask) => dropped(x, &mask),
+            None => x,
+        }
+    }
+
+    /// Draws the mask that [`Self::drop`] applies to rows of this shape, or returns `None` if the
+    /// pass has no dropout.
+    ///
+    /// # Panics
+    /// Panics if the number of examples differs from the number of rows.
+    pub(crate) fn mask(self, shape: [usize; 2], probability: f64) -> Option<DropMask> {
+        let key = self.options.dropout.filter(|_| probability > 0.0)?;
+        let [rows, width] = shape;
+        let mut bytes = vec![0; 2 * rows * width];
+        match self.examples {
+            None => key.rng(Purpose::Dropout).fill_bytes(&mut bytes),
+            Some(examples) => {
+                assert_eq!(rows, examples.len(), "one example per row");
+                let mut streams = HashMap::new();
+                let lines = bytes.chunks_exact_mut((2 * width).max(1));
+                for (row, example) in lines.zip(examples) {
+                    let stream = || key.with(*example).rng(Purpose::Dropout);
+                    streams
+                        .entry(example)
+                        .or_insert_with(stream)
+                        .fill_bytes(row);
+                }
             }
-        })
+        }
+        Some(DropMask::new(shape, probability, &bytes))
     }
 }
 
@@ -138,32 +149,5 @@ impl<'a> RowForward<'a> {
 /// # Shapes
 /// `x: [tokens, width]`, result likewise.
 pub fn dropout(x: Tensor<2>, probability: f64, key: Key) -> Tensor<2> {
-    masked(x, probability, |bytes, _| {
-        key.rng(Purpose::Dropout).fill_bytes(bytes);
-    })
-}
-
-/// Applies dropout with a mask of two random bytes per number. `draw` fills the mask's bytes and is
-/// given the number of bytes per row.
-fn masked(x: Tensor<2>, probability: f64, draw: impl FnOnce(&mut [u8], usize)) -> Tensor<2> {
-    if probability <= 0.0 {
-        return x;
-    }
-    let threshold = (probability.min(1.0) * 65536.0).round() as u32;
-    if threshold >= 65536 {
-        return x.zeros_like();
-    }
-    let scale = 65536.0 / (65536 - threshold) as f32;
-    let [tokens, width] = x.dims();
-    let mut bytes = vec![0u8; 2 * tokens * width];
-    draw(&mut bytes, 2 * width);
-    let mask: Vec<f32> = bytes
-        .chunks_exact(2)
-        .map(|b| {
-            let draw = u32::from(u16::from_le_bytes([b[0], b[1]]));
-            if draw < threshold { 0.0 } else { scale }
-        })
-        .collect();
-    let device = x.device();
-    x * Tensor::from_data(TensorData::new(mask, [tokens, width]), &device)
+    RowForward::from(Forward::train(key)).drop(x, probability)
 }

@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 use collimate_core::Key;
+use collimate_ops::LowRankUpdate;
 
 use crate::forward::{Adapters, RowForward};
 use crate::init::normal;
@@ -125,11 +126,13 @@ impl Linear {
         else {
             return self.precision.linear(x, self.weight.val(), bias);
         };
-        let input = f.drop(x.clone(), lora.dropout);
-        let linear = |x, weight, bias| self.precision.linear(x, weight, bias);
-        let low = linear(input, lora.a.val(), None);
-        let delta = linear(low.mul_scalar(lora.scale), lora.b.val(), None);
-        linear(x, self.weight.val(), bias) + delta
+        let update = LowRankUpdate {
+            a: lora.a.val(),
+            b: lora.b.val(),
+            scale: lora.scale,
+            mask: f.mask(x.dims(), lora.dropout),
+        };
+        self.precision.adapted(x, self.weight.val(), bias, update)
     }
 
     /// Returns weight and bias of the same function without the adapter. If adapters are on, the

@@ -2,7 +2,9 @@
 
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 use collimate_core::OptionError;
-use collimate_ops::{is_fused, linear, linear_bf16};
+use collimate_ops::{
+    LowRankUpdate, adapted_linear, adapted_linear_bf16, dropped, is_fused, linear, linear_bf16,
+};
 use serde::{Deserialize, Serialize};
 
 /// Number type of the inputs and weights in the products of linear layers. Parameters, the sums of
@@ -33,6 +35,29 @@ impl Precision {
             return Err(OptionError::new("precision", "bf16", allowed));
         }
         Ok(())
+    }
+
+    /// Computes `x·Wᵀ + b` and adds a low-rank update. The result has the number type of `x`.
+    pub(crate) fn adapted(
+        self,
+        x: Tensor<2>,
+        weight: Tensor<2>,
+        bias: Option<Tensor<1>>,
+        update: LowRankUpdate,
+    ) -> Tensor<2> {
+        match self {
+            Self::F32 => adapted_linear(x, weight, bias, update),
+            Self::Bf16 if is_fused(&x) => adapted_linear_bf16(x, weight, bias, update),
+            Self::Bf16 => {
+                let LowRankUpdate { a, b, scale, mask } = update;
+                let input = match &mask {
+                    Some(mask) => dropped(x.clone(), mask),
+                    None => x.clone(),
+                };
+                let low = self.linear(input, a, None).mul_scalar(scale);
+                self.linear(x, weight, bias) + self.linear(low, b, None)
+            }
+        }
     }
 
     /// Computes `x·Wᵀ + b`. The result has the number type of `x`.

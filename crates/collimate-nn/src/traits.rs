@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Int, Tensor};
-use collimate_ops::{PackedType, Visibility};
+use collimate_ops::{PackedType, SavedType, Visibility};
 
 use crate::adapter::Adaptable;
 use crate::batch::DeviceBatch;
@@ -58,6 +58,12 @@ pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
     /// gradients are the same. `valid()` keeps the switch, but files do not store it.
     #[must_use]
     fn with_recompute(self, recompute: bool) -> Self;
+
+    /// Returns the same model, whose blocks save their activations for the backward pass in this
+    /// type ([`collimate_ops::saving`]). The forward pass is the same. `valid()` keeps the type, but
+    /// files do not store it.
+    #[must_use]
+    fn with_saved(self, saved: SavedType) -> Self;
 
     /// Returns the width of the hidden states.
     fn hidden_size(&self) -> usize;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod adamw;
+mod adapted;
 mod cache;
 mod disentangled;
 mod error;
@@ -12,6 +13,7 @@ mod host;
 #[cfg(feature = "flex")]
 mod kernels;
 mod logp;
+mod mask;
 pub mod naive;
 mod ops;
 mod packed;
@@ -30,8 +32,10 @@ mod plan;
 #[allow(deprecated)] // burn-ndarray, as long as Burn has it
 mod recompute;
 mod rope;
+mod saving;
 
 pub use adamw::{AdamW, AdamWState, adamw_step, adamw_step_scaled, gradient_norm, sum_of_squares};
+pub use adapted::{LowRankUpdate, adapted_linear, adapted_linear_bf16, dropped};
 pub use cache::{Append, KvPages, cached_attention};
 pub use disentangled::{RelativePositions, RelativeProjections, disentangled_attention};
 pub use error::OpsError;
@@ -39,6 +43,7 @@ pub use host::to_host;
 pub use logp::{
     selected_logp, selected_logp_capped, selected_logp_entropy, selected_logp_entropy_capped,
 };
+pub use mask::DropMask;
 pub use ops::{
     embedding, geglu, geglu_tanh, gelu, gelu_tanh, is_fused, layer_norm, linear, linear_bf16,
     rms_norm, segment_attention, swiglu,
@@ -47,3 +52,4 @@ pub use packed::{PackedLinear, PackedType};
 pub use plan::{AttentionPlan, Heads, Scores, Visibility};
 pub use recompute::recomputed;
 pub use rope::{RopeTable, rope};
+pub use saving::{SavedType, saving};

@@ -4,7 +4,9 @@
 use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData, activation};
 
 use crate::cache::{Append, DeviceStore, PAGE, indices};
-use crate::{AdamW, AdamWState, AttentionPlan, Heads, RopeTable, Scores, Visibility};
+use crate::{
+    AdamW, AdamWState, AttentionPlan, DropMask, Heads, LowRankUpdate, RopeTable, Scores, Visibility,
+};
 
 /// Plain twin of [`crate::linear`].
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
@@ -21,6 +23,39 @@ pub fn linear_bf16(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> 
     let dtype = FloatDType::from(x.dtype());
     let [x, weight] = [x, weight].map(|factor| factor.cast(FloatDType::BF16).cast(dtype));
     linear(x, weight, bias)
+}
+
+/// Plain twin of [`crate::adapted_linear`].
+pub fn adapted_linear(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    update: LowRankUpdate,
+) -> Tensor<2> {
+    adapted_linear_by(linear, x, weight, bias, update)
+}
+
+/// Computes [`adapted_linear`] with another product for each linear layer.
+pub(crate) fn adapted_linear_by(
+    product: impl Fn(Tensor<2>, Tensor<2>, Option<Tensor<1>>) -> Tensor<2>,
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    update: LowRankUpdate,
+) -> Tensor<2> {
+    let LowRankUpdate { a, b, scale, mask } = update;
+    let input = match &mask {
+        Some(mask) => crate::dropped(x.clone(), mask),
+        None => x.clone(),
+    };
+    let low = product(input, a, None).mul_scalar(scale);
+    product(x, weight, bias) + product(low, b, None)
+}
+
+/// Plain twin of [`crate::dropped`].
+pub fn dropped(x: Tensor<2>, mask: &DropMask) -> Tensor<2> {
+    let factors = mask.to_tensor(&x.device());
+    x * factors
 }
 
 /// Returns the weight in the number type of `x`.

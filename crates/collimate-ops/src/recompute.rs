@@ -17,6 +17,8 @@ use burn::backend::{Autodiff, Backend};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Gradients as Found, Tensor};
 
+use crate::saving;
+
 /// Computes `forward(module, x)` and keeps only `x` for backward, which runs `forward` a second
 /// time. Memory then grows with the inputs of such parts instead of with all their intermediate
 /// results. The price is the time of one more forward pass.
@@ -53,16 +55,19 @@ where
     M: Module + 'static,
     F: Fn(&M, Tensor<2>) -> Tensor<2> + Send + Sync + 'static,
 {
+    // The second pass saves activations as the first would.
+    let saved = saving::current();
+    let forward = move |module: &M, x| saving::scoped(saved, || forward(module, x));
     macro_rules! on {
         ($($(#[$feature:meta])? $backend:ty,)+) => {
             $(
                 $(#[$feature])?
                 {
                     if let Some(tracked) = <$backend as Bridge<NoCheckpointing>>::tracked(&x) {
-                        return run::<$backend, NoCheckpointing, M, F>(module, x, tracked, forward);
+                        return run::<$backend, NoCheckpointing, M, _>(module, x, tracked, forward);
                     }
                     if let Some(tracked) = <$backend as Bridge<BalancedCheckpointing>>::tracked(&x) {
-                        return run::<$backend, BalancedCheckpointing, M, F>(
+                        return run::<$backend, BalancedCheckpointing, M, _>(
                             module, x, tracked, forward,
                         );
                     }

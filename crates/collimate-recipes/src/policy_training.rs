@@ -123,13 +123,8 @@ impl PolicyTraining<'_> {
         objective: &O,
         started: Instant,
     ) -> Result<FittedPolicy<M>, RecipeError> {
-        let model = match self.adaptation {
-            Adaptation::Full => policy.clone().merged(),
-            Adaptation::Lora(lora) => {
-                let key = Key::new(self.seed, &train.stage);
-                policy.clone().with_lora(lora, key)?
-            }
-        };
+        let key = Key::new(self.seed, &train.stage);
+        let model = self.adaptation.begin(policy, key)?;
         let context = self
             .run
             .context(self.interrupt)
@@ -140,8 +135,8 @@ impl PolicyTraining<'_> {
             // A resumed stage counts the seconds of its earlier starts.
             seconds: fitted.seconds.max(started.elapsed().as_secs_f64()),
             model: match train.keep_best && train.eval_every.is_some() {
-                true => fitted.into_best().merged(),
-                false => fitted.model.merged(),
+                true => fitted.into_best().settled(),
+                false => fitted.model.settled(),
             },
         })
     }

@@ -10,6 +10,7 @@ use collimate_nn::{
     LoraConfig, Pooling, Precision, RewardParts, RowForward, SaveError, SaveOptions, ScalarHead,
     pooled,
 };
+use collimate_ops::SavedType;
 
 /// A reward model, which gives one real number per sequence; larger is better.
 ///
@@ -77,6 +78,16 @@ impl<B: Backbone> RewardModel<B> {
         }
     }
 
+    /// Returns the model whose backbone saves activations for the backward pass in this type
+    /// ([`Backbone::with_saved`]).
+    #[must_use]
+    pub fn with_saved(self, saved: SavedType) -> Self {
+        Self {
+            backbone: self.backbone.with_saved(saved),
+            ..self
+        }
+    }
+
     /// Returns the model with its backbone multiplying in another precision
     /// ([`collimate_nn::Adaptable::with_precision`]); the head stays f32.
     ///
@@ -95,6 +106,25 @@ impl<B: Backbone> RewardModel<B> {
     pub fn merged(self) -> Self {
         Self {
             backbone: self.backbone.merged(),
+            ..self
+        }
+    }
+
+    /// Returns the model for use after a training ([`collimate_nn::Adaptable::settled`]).
+    #[must_use]
+    pub fn settled(self) -> Self {
+        Self {
+            backbone: self.backbone.settled(),
+            ..self
+        }
+    }
+
+    /// Returns the model with attached adapters folded in
+    /// ([`collimate_nn::Adaptable::without_adapters`]).
+    #[must_use]
+    pub fn without_adapters(self) -> Self {
+        Self {
+            backbone: self.backbone.without_adapters(),
             ..self
         }
     }

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::Failure;
-use super::options::Work;
+use super::options::{NumberType, Work};
 use super::prepare::{Prepared, prepare};
 
 /// Options of a comparison.
@@ -28,6 +28,12 @@ pub struct CompareArgs {
     /// Folder with another version of the package trl, for ppo: 1.12 is the last version that has PPO
     #[arg(long, value_name = "DIR")]
     pub trl: Option<PathBuf>,
+    /// Number type of the other library's model; not for ppo
+    #[arg(long, value_enum, default_value_t = NumberType::F32)]
+    pub peer_type: NumberType,
+    /// Compare generation with llama.cpp, which reads this GGUF file, instead of transformers
+    #[arg(long, value_name = "FILE.gguf")]
+    pub gguf: Option<PathBuf>,
     /// Number of times that each side runs
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pub rounds: u16,
@@ -40,6 +46,17 @@ pub struct CompareArgs {
     /// Work to compare
     #[command(subcommand)]
     pub work: Work,
+}
+
+impl CompareArgs {
+    /// Returns the name of the other side's number type in PyTorch.
+    fn dtype(&self) -> String {
+        match self.peer_type {
+            NumberType::F32 => "float32",
+            NumberType::Bf16 => "bfloat16",
+        }
+        .to_owned()
+    }
 }
 
 /// Runs both sides in turn and returns medians, spread and ratios as a table.
@@ -100,6 +117,13 @@ fn theirs(args: &CompareArgs, from: &Prepared, threads: usize) -> Result<Value, 
         Work::Sft(train) | Work::Rm(train) | Work::Dpo(train) => {
             option("batch", args.work.batch().to_string());
             option("learning-rate", train.learning_rate.to_string());
+            option("dtype", args.dtype());
+            if let Some(rank) = train.lora {
+                option("lora", rank.to_string());
+            }
+            if train.gradient_checkpointing {
+                option("checkpointing", "1".to_owned());
+            }
         }
         Work::Ppo(ppo) => {
             option(
@@ -119,6 +143,10 @@ fn theirs(args: &CompareArgs, from: &Prepared, threads: usize) -> Result<Value, 
             option("batch", generate.batch.to_string());
             option("new-tokens", generate.new_tokens.to_string());
             option("temperature", generate.temperature.to_string());
+            option("dtype", args.dtype());
+            if let Some(gguf) = &args.gguf {
+                option("gguf", path(gguf));
+            }
         }
     }
     last_line(command)

@@ -5,13 +5,14 @@ use std::time::Instant;
 use collimate::core::Sampling;
 use collimate::data::{ChatFallback, TextTokenizer};
 use collimate::lm::{BatchLimits, Llama, TextGenerator};
-use collimate::nn::HfFolder;
+use collimate::nn::{CausalLm, HfFolder};
+use collimate::ops::PackedType;
 use collimate::prelude::Device;
 use serde_json::Value;
 
 use super::Failure;
 use super::flops::{Counts, ModelSize};
-use super::options::{GenerateWork, Work};
+use super::options::{GenerateWork, GenerationWeights, Work};
 use super::prepare::Prepared;
 use super::report::{Done, report};
 use super::rows::{self, PromptRow};
@@ -19,7 +20,11 @@ use super::rows::{self, PromptRow};
 pub(crate) fn generate(options: &GenerateWork, from: &Prepared) -> Result<Value, Failure> {
     let work = Work::Generate(options.clone());
     let device = Device::flex();
-    let model = Llama::load(&from.model, &device)?;
+    let model = Llama::load(&from.model, &device)?.with_packed(match options.generation_weights {
+        GenerationWeights::Exact => None,
+        GenerationWeights::Bf16 => Some(PackedType::Bf16),
+        GenerationWeights::Int8 => Some(PackedType::Int8),
+    });
     let size = ModelSize::of(&model);
     let tokenizer =
         TextTokenizer::from_folder(&from.model)?.with_chat_fallback(ChatFallback::Plain);

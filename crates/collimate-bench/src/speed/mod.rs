@@ -19,7 +19,7 @@ mod train;
 
 pub use compare::{CompareArgs, compare};
 pub use growth::{GrowthArgs, growth};
-pub use options::{Common, GenerateWork, PpoWork, TrainWork, Work};
+pub use options::{Common, GenerateWork, GenerationWeights, NumberType, PpoWork, TrainWork, Work};
 pub use prepare::{Prepared, prepare, prepared};
 
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -60,6 +60,42 @@ pub struct TrainWork {
     /// Learning rate (constant)
     #[arg(long, value_name = "RATE", default_value_t = 1e-5)]
     pub learning_rate: f64,
+    /// Train adapters of this rank in all linear layers (alpha is twice the rank, no dropout) instead
+    /// of all weights; the reference of DPO is the model with its adapters off
+    #[arg(long, value_name = "RANK", value_parser = at_least_one)]
+    pub lora: Option<usize>,
+    /// Number type of the frozen matrices beside adapters, and of the activations that are saved for
+    /// the backward pass
+    #[arg(long, value_enum, default_value_t = NumberType::F32)]
+    pub weights: NumberType,
+    /// Number type in which linear layers multiply
+    #[arg(long, value_enum, default_value_t = NumberType::F32)]
+    pub products: NumberType,
+    /// Keep only the inputs of blocks for the backward pass, and compute the rest again
+    #[arg(long)]
+    pub gradient_checkpointing: bool,
+}
+
+/// A number type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum NumberType {
+    /// 32-bit floats
+    F32,
+    /// bf16
+    Bf16,
+}
+
+/// Number type of the weights that texts are generated with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum GenerationWeights {
+    /// 32-bit floats
+    Exact,
+    /// bf16
+    Bf16,
+    /// 8 bits
+    Int8,
 }
 
 /// Options of PPO.
@@ -112,6 +148,9 @@ pub struct GenerateWork {
     /// Softmax temperature; 0 takes the likeliest token
     #[arg(long, value_name = "T", default_value_t = 0.0)]
     pub temperature: f64,
+    /// Number type of the weights that texts are generated with
+    #[arg(long, value_enum, default_value_t = GenerationWeights::Exact)]
+    pub generation_weights: GenerationWeights,
 }
 
 impl Work {
@@ -168,7 +207,11 @@ impl Work {
             _ => unreachable!("every work has options"),
         }) {
             let text = match value {
-                Value::Null => continue,
+                Value::Null | Value::Bool(false) => continue,
+                Value::Bool(true) => {
+                    line.push(format!("--{}", name.replace('_', "-")));
+                    continue;
+                }
                 Value::String(text) => text,
                 other => other.to_string(),
             };

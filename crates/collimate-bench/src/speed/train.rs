@@ -5,8 +5,10 @@ use collimate::data::{TokenizedExample, TokenizedPair};
 use collimate::direct::{DirectObjective, Reference, SftObjective};
 use collimate::lm::{Architecture, Encoder, Llama, detect_architecture};
 use collimate::losses::{PairwiseLoss, PreferenceLoss};
-use collimate::nn::{HfFolder, HfReward};
-use collimate::ops::Visibility;
+use collimate::nn::{
+    Adaptable, Backbone, HfFolder, HfReward, LoadOptions, LoraConfig, Precision, WeightType,
+};
+use collimate::ops::{SavedType, Visibility};
 use collimate::prelude::Device;
 use collimate::reward::{RewardModel, RewardObjective};
 use collimate::train::{FitContext, Metrics, Objective, Schedule, TrainConfig, epoch_order, fit};
@@ -14,7 +16,7 @@ use serde_json::Value;
 
 use super::Failure;
 use super::flops::{Counts, ModelSize};
-use super::options::{TrainWork, Work};
+use super::options::{NumberType, TrainWork, Work};
 use super::prepare::Prepared;
 use super::report::{Done, report};
 use super::rows::{self, ExampleRow, PairRow};
@@ -28,8 +30,9 @@ pub(crate) fn sft(options: &TrainWork, from: &Prepared) -> Result<Value, Failure
     let device = Device::flex();
     let rows: Vec<ExampleRow> = rows::read(&from.rows)?;
     let rows: Vec<TokenizedExample> = rows.into_iter().map(Into::into).collect();
-    let model = Llama::load(&from.model, &device)?;
+    let model = Llama::load(&from.model, held(options, &device))?;
     let size = ModelSize::of(&model);
+    let model = prepared(options, model)?;
     let config = config(&work, options);
     let objective = SftObjective::new(as_drawn(&config, rows.clone()), vec![], UNUSED)?;
     let (seconds, losses) = timed(model, objective, &config, options.common.warmup)?;
@@ -42,7 +45,7 @@ pub(crate) fn sft(options: &TrainWork, from: &Prepared) -> Result<Value, Failure
             .iter()
             .map(|e| e.prompt.len() + e.completion.len())
             .sum::<usize>() as f64,
-        flops: size.training(rows.iter().map(counts).sum()),
+        flops: training(options, size, rows.iter().map(counts).sum()),
         losses,
         more: vec![("examples_per_s", (rows.len() as f64 / seconds).into())],
     };
@@ -53,11 +56,15 @@ pub(crate) fn dpo(options: &TrainWork, from: &Prepared) -> Result<Value, Failure
     let work = Work::Dpo(options.clone());
     let device = Device::flex();
     let rows = pairs(from)?;
-    let model = Llama::load(&from.model, &device)?;
+    let model = Llama::load(&from.model, held(options, &device))?;
     let size = ModelSize::of(&model);
     let config = config(&work, options);
     let loss: PreferenceLoss = "dpo".parse()?;
-    let reference = Reference::Model(model.clone());
+    let reference = match options.lora {
+        Some(_) => Reference::AdaptersOff,
+        None => Reference::Model(model.clone()),
+    };
+    let model = prepared(options, model)?;
     let drawn = as_drawn(&config, rows.clone());
     let objective = DirectObjective::new(drawn, vec![], loss, reference, UNUSED)?;
     let (seconds, losses) = timed(model, objective, &config, options.common.warmup)?;
@@ -70,7 +77,7 @@ pub(crate) fn dpo(options: &TrainWork, from: &Prepared) -> Result<Value, Failure
         seconds,
         pairs: Some(rows.len() as f64),
         tokens: rows.iter().map(twice).sum::<usize>() as f64,
-        flops: size.training(counts) + size.forward(counts),
+        flops: training(options, size, counts) + size.forward(counts),
         losses,
         more: vec![],
     };
@@ -89,8 +96,11 @@ fn reward<B: HfReward>(options: &TrainWork, from: &Prepared) -> Result<Value, Fa
     let device = Device::flex();
     let rows = pairs(from)?;
     let key = Key::new(0, "bench-head");
-    let model = RewardModel::<B>::load_or_fresh(&from.model, key, &device)?;
+    let model = RewardModel::<B>::load_or_fresh(&from.model, key, held(options, &device))?;
     let size = ModelSize::of(&model.backbone);
+    let pooling = model.pooling();
+    let backbone = prepared(options, model.backbone)?;
+    let model = RewardModel::from_parts(backbone, model.head, pooling);
     let config = config(&work, options);
     let drawn = as_drawn(&config, rows.clone());
     let objective = RewardObjective::new(drawn, vec![], PairwiseLoss::default(), UNUSED)?;
@@ -110,11 +120,52 @@ fn reward<B: HfReward>(options: &TrainWork, from: &Prepared) -> Result<Value, Fa
         seconds,
         pairs: Some(rows.len() as f64),
         tokens: rows.iter().map(twice).sum::<usize>() as f64,
-        flops: size.training(counts),
+        flops: training(options, size, counts),
         losses,
         more: vec![],
     };
     Ok(report(&work, done))
+}
+
+/// Returns the options of loading the model.
+fn held<'d>(options: &TrainWork, device: &'d Device) -> LoadOptions<'d> {
+    let weights = match options.weights {
+        NumberType::Bf16 if options.lora.is_some() => WeightType::Bf16,
+        _ => WeightType::F32,
+    };
+    LoadOptions::from(device).with_weights(weights)
+}
+
+/// Attaches adapters and sets number types.
+fn prepared<M: Adaptable + Backbone>(options: &TrainWork, model: M) -> Result<M, Failure> {
+    let model = model
+        .with_saved(match options.weights {
+            NumberType::F32 => SavedType::F32,
+            NumberType::Bf16 => SavedType::Bf16,
+        })
+        .with_recompute(options.gradient_checkpointing)
+        .with_precision(match options.products {
+            NumberType::F32 => Precision::F32,
+            NumberType::Bf16 => Precision::Bf16,
+        })?;
+    let Some(rank) = options.lora else {
+        return Ok(model);
+    };
+    let lora = LoraConfig {
+        rank,
+        alpha: 2.0 * rank as f64,
+        dropout: 0.0,
+        ..LoraConfig::default()
+    };
+    Ok(model.with_lora(&lora, Key::new(0, "bench-lora"))?)
+}
+
+/// Counts a forward and a backward pass. Frozen weights have no gradient.
+fn training(options: &TrainWork, size: ModelSize, counts: Counts) -> f64 {
+    match options.lora {
+        Some(_) => 2.0 * size.forward(counts),
+        None => size.training(counts),
+    }
 }
 
 fn pairs(from: &Prepared) -> Result<Vec<TokenizedPair>, Failure> {

@@ -169,6 +169,11 @@ pub(crate) fn precision<C>() -> Flag<C> {
     Flag::of("product-precision", "TYPE", &["precision"]).rare()
 }
 
+/// Returns the flag for the activations that are saved for the backward pass.
+pub(crate) fn saved_activations<C>() -> Flag<C> {
+    Flag::of("saved-activations", "TYPE", &["saved_activations"]).rare()
+}
+
 /// Returns the flag for the weights that answers are written with.
 pub(crate) fn generation_weights<C>() -> Flag<C> {
     Flag::of("generation-weights", "TYPE", &["generation_weights"]).rare()

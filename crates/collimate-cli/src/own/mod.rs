@@ -18,7 +18,7 @@ use collimate::world::WorldConfig;
 pub(crate) use check::{check, check_inputs};
 
 use crate::common::Failure;
-use crate::loading;
+use crate::loading::{self, SavedActivations};
 use crate::options::Inputs;
 use crate::preview::{Preview, RowsOf, Training};
 use crate::rendering::Rendering;
@@ -45,6 +45,7 @@ pub(crate) struct Own<'a> {
     /// If true, low-rank adapters are trained instead of all weights.
     pub(crate) lora: bool,
     pub(crate) precision: Precision,
+    pub(crate) saved_activations: SavedActivations,
     pub(crate) pretrain_texts: usize,
     pub(crate) pretrain: &'a TrainConfig,
     /// Fine-tuning of the synthetic world's decoder; `None` if it is the command's own training.
@@ -75,6 +76,7 @@ macro_rules! own {
             truncation: $training.truncation,
             lora: matches!($training.adaptation, Adaptation::Lora(_)),
             precision: $config.precision,
+            saved_activations: $config.saved_activations,
             pretrain_texts: $config.pretrain_texts,
             pretrain: &$config.pretrain,
             sft: None,
@@ -134,6 +136,7 @@ impl<'a> Own<'a> {
             max_prompt_length: self.max_prompt_length,
             truncation: self.truncation,
             lora: self.lora,
+            saved_activations: self.saved_activations,
             trainings,
             models: 1,
             pool: None,

@@ -33,7 +33,8 @@ impl<C: OnData + Serialize> Start<'_, C> {
         Ok((
             world,
             tokenizer.with_max_prompt_length(own.max_prompt_length),
-            model
+            own.saved_activations
+                .of(model)
                 .with_recompute(self.args.gradient_checkpointing)
                 .with_precision(own.precision)?,
         ))
@@ -60,7 +61,10 @@ impl<C: OnData + Serialize> Start<'_, C> {
             true => own.held(self.device),
             false => self.device.into(),
         };
-        let model = Llama::load(own.dir()?, options)?
+        let model = Llama::load(own.dir()?, options)?;
+        let model = own
+            .saved_activations
+            .of(model)
             .with_recompute(self.args.gradient_checkpointing)
             .with_precision(own.precision)?;
         runs::check_length(own.max_length, &model)?;
@@ -75,7 +79,11 @@ impl<C: OnData + Serialize> Start<'_, C> {
     ) -> Result<RewardModel<B>, Failure> {
         let own = self.config.own();
         let (dir, key) = (own.dir()?, Key::new(own.seed, "head"));
-        let model = RewardModel::<B>::load_label_or_fresh(dir, label, key, own.held(self.device))?
+        let held = own.held(self.device);
+        let mut model = RewardModel::<B>::load_label_or_fresh(dir, label, key, held)?;
+        let saved = own.saved_activations.beside(&mut model.backbone);
+        let model = model
+            .with_saved(saved)
             .with_recompute(self.args.gradient_checkpointing)
             .with_precision(own.precision)?;
         runs::check_length(own.max_length, &model.backbone)?;

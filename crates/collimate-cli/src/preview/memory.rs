@@ -119,7 +119,7 @@ impl Preview {
         let Ok(weights) = Weights::of(&self.model) else {
             return Ok(unchanged);
         };
-        let memory = |recompute| weights.memory(self.lora, recompute, half);
+        let memory = |recompute| self.memory(&weights, recompute, half);
         // Both answers of a pair follow one prompt.
         let longest = self.max_length * if self.rows == RowsOf::Pairs { 2 } else { 1 };
         let asked = self.trainings.iter().map(|training| {
@@ -131,6 +131,15 @@ impl Preview {
             return Ok(unchanged);
         };
         fit(memory, [asked, longest], limit, recompute)
+    }
+}
+
+impl Preview {
+    /// Returns the memory of the training. `half` is true if the device holds matrices of 16 bits.
+    pub(super) fn memory(&self, weights: &Weights, recompute: bool, half: bool) -> Memory {
+        let stays_half = self.lora && half && weights.has_half();
+        let saved = self.saved_activations.for_weights(stays_half);
+        weights.memory(self.lora, recompute, half, saved)
     }
 }
 

@@ -18,6 +18,7 @@ use collimate::train::TrainConfig;
 
 use crate::common::{self, Failure};
 use crate::files;
+use crate::loading::SavedActivations;
 use crate::rendering::Rendering;
 use crate::runs;
 
@@ -44,6 +45,7 @@ pub(crate) struct Preview {
     pub(crate) truncation: Truncation,
     /// If true, low-rank adapters are trained instead of all weights.
     pub(crate) lora: bool,
+    pub(crate) saved_activations: SavedActivations,
     /// Pairs without labels, in addition to the files.
     pub(crate) pool: Option<Pool>,
     pub(crate) trainings: Vec<Training>,
@@ -177,7 +179,7 @@ impl Preview {
         }
         lines.push(("model", weights.describe(self.lora)));
         let half = device.supports_dtype(FloatDType::BF16);
-        let memory = weights.memory(self.lora, recompute, half);
+        let memory = self.memory(&weights, recompute, half);
         lines.push(("memory", memory.describe(largest)));
         lines.push(("disk", self.disk(&weights)));
         let rate = speed::flops_per_second(device, weights.hidden);

@@ -7,6 +7,7 @@ use std::path::Path;
 use collimate::data::adapter_chain;
 use collimate::gguf::Gguf;
 use collimate::lm::{EncoderConfig, LlamaConfig};
+use collimate::ops::SavedType;
 use serde_json::Value;
 
 use super::memory::Memory;
@@ -125,8 +126,19 @@ impl Weights {
         )
     }
 
+    /// Returns true if the folder has matrices of 16 bits.
+    pub(super) fn has_half(&self) -> bool {
+        self.half > 0
+    }
+
     /// Returns the memory of a training. `half` is true if the device holds matrices of 16 bits.
-    pub(super) fn memory(&self, lora: bool, recompute: bool, half: bool) -> Memory {
+    pub(super) fn memory(
+        &self,
+        lora: bool,
+        recompute: bool,
+        half: bool,
+        saved: SavedType,
+    ) -> Memory {
         let all = 4.0 * self.parameters as f64;
         // Frozen matrices keep their 16 bits. Gradients and AdamW's two moments each have the size
         // of the trained weights; adapters are a few per cent of all parameters.
@@ -138,16 +150,22 @@ impl Weights {
             false => (all, all),
         };
         let (hidden, layers) = (self.hidden as f64, self.layers as f64);
-        // Values that a block keeps for its backward pass, per token.
-        let block = 14.0 * hidden + 3.0 * self.intermediate as f64;
-        let kept = match recompute {
-            true => layers * hidden + block,
+        // Bytes that a block saves for each token: queries and keys in f32, the other activations in
+        // the type given.
+        let bytes = match saved {
+            SavedType::F32 => 4.0,
+            SavedType::Bf16 => 2.0,
+        };
+        let exact = 4.0 * 2.0 * hidden;
+        let block = exact + bytes * (5.0 * hidden + 2.0 * self.intermediate as f64);
+        let per_token = match recompute {
+            true => layers * 4.0 * hidden + block,
             false => layers * block,
         };
         Memory {
             weights,
             state: 3.0 * trained,
-            per_token: 4.0 * kept,
+            per_token,
         }
     }
 }

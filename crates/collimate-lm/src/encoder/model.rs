@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use collimate_core::{Key, OptionError};
 use collimate_nn::{Adaptable, Backbone, DeviceBatch, Forward, Linear, RowForward};
-use collimate_ops::Visibility;
+use collimate_ops::{SavedType, Visibility, saving};
 
 use super::config::EncoderConfig;
 use super::embeddings::Embeddings;
@@ -25,6 +25,8 @@ pub struct Encoder {
     config: EncoderConfig,
     #[module(skip)]
     recompute: bool,
+    #[module(skip)]
+    saved: SavedType,
     #[module(skip)]
     kept: Kept,
 }
@@ -64,6 +66,7 @@ impl Encoder {
             head: head.then(|| Head::new(config, key.with(2), device)),
             config: config.clone(),
             recompute: false,
+            saved: SavedType::default(),
             kept: Kept::default(),
         }
     }
@@ -78,9 +81,11 @@ impl Encoder {
     }
 
     fn states(&self, batch: &DeviceBatch, rows: Option<Tensor<1, Int>>, f: Forward) -> Tensor<2> {
-        let x = self.embeddings.forward(batch, &self.config, f.part(0));
-        let (encoder, c, f) = (&self.encoder, &self.config, f.part(1));
-        encoder.forward(x, batch, rows, c, f, self.recompute)
+        saving(self.saved, || {
+            let x = self.embeddings.forward(batch, &self.config, f.part(0));
+            let (encoder, c, f) = (&self.encoder, &self.config, f.part(1));
+            encoder.forward(x, batch, rows, c, f, self.recompute)
+        })
     }
 
     /// Returns the configuration.
@@ -123,6 +128,10 @@ impl Backbone for Encoder {
 
     fn with_recompute(self, recompute: bool) -> Self {
         Self { recompute, ..self }
+    }
+
+    fn with_saved(self, saved: SavedType) -> Self {
+        Self { saved, ..self }
     }
 
     fn hidden_size(&self) -> usize {

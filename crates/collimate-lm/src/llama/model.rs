@@ -6,7 +6,7 @@ use collimate_core::{Key, OptionError};
 use collimate_nn::{
     Adaptable, Adapters, Backbone, CausalLm, DeviceBatch, Forward, Linear, parameters,
 };
-use collimate_ops::{PackedType, Visibility};
+use collimate_ops::{PackedType, SavedType, Visibility, saving};
 
 use super::config::LlamaConfig;
 use super::decode::LlamaCache;
@@ -44,6 +44,8 @@ pub struct Llama {
     #[module(skip)]
     recompute: bool,
     #[module(skip)]
+    saved: SavedType,
+    #[module(skip)]
     packed: Option<PackedType>,
     #[module(skip)]
     kept: Kept,
@@ -75,6 +77,7 @@ impl Llama {
             lm_head,
             config: config.clone(),
             recompute: false,
+            saved: SavedType::default(),
             packed: None,
             kept: Kept::default(),
         }
@@ -104,7 +107,9 @@ impl Llama {
 
     fn states(&self, batch: &DeviceBatch, rows: Option<Tensor<1, Int>>, f: Forward) -> Tensor<2> {
         let config = &self.config;
-        self.model.forward(batch, rows, config, f, self.recompute)
+        saving(self.saved, || {
+            self.model.forward(batch, rows, config, f, self.recompute)
+        })
     }
 
     /// Returns the configuration.
@@ -157,6 +162,10 @@ impl Backbone for Llama {
 
     fn with_recompute(self, recompute: bool) -> Self {
         Self { recompute, ..self }
+    }
+
+    fn with_saved(self, saved: SavedType) -> Self {
+        Self { saved, ..self }
     }
 
     fn hidden_size(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Linear layers as kernels.
 
-use crate::fused::Kernel;
+use crate::fused::{Kernel, Save};
 use crate::kernels::bf16::{self, Elements, Factor};
 use crate::kernels::gemm::{Matrix, product, product_of};
 use crate::kernels::half::HalfMatrix;
@@ -17,7 +17,7 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    fn forward(&self, [x, weight]: [&[f32]; 2], bias: Option<&[f32]>) -> Vec<f32> {
+    pub(super) fn forward(&self, [x, weight]: [&[f32]; 2], bias: Option<&[f32]>) -> Vec<f32> {
         let Self {
             rows,
             input,
@@ -44,12 +44,7 @@ impl Linear {
         y
     }
 
-    fn gradients(
-        &self,
-        [x, weight]: [&[f32]; 2],
-        grad: &[f32],
-        wanted: [bool; 2],
-    ) -> [Option<Vec<f32>>; 2] {
+    pub(super) fn input_gradient(&self, weight: &[f32], grad: &[f32]) -> Vec<f32> {
         let Self {
             rows,
             input,
@@ -57,26 +52,62 @@ impl Linear {
             bf16,
         } = *self;
         if bf16 {
-            let factor = |values, [rows, columns]: [usize; 2]| {
-                Factor::new(Elements::F32(values), rows, columns)
-            };
-            let grad = factor(grad, [rows, output]);
-            let [weight, x] = [factor(weight, [output, input]), factor(x, [rows, input])];
-            return [
-                wanted[0].then(|| bf16::product_of(grad, weight)),
-                wanted[1].then(|| bf16::product_of(grad.t(), x)),
-            ];
+            let grad = Factor::new(Elements::F32(grad), rows, output);
+            let weight = Factor::new(Elements::F32(weight), output, input);
+            return bf16::product_of(grad, weight);
         }
-        let grad = Matrix::new(grad, rows, output);
+        let weight = Matrix::new(weight, output, input);
+        product_of(Matrix::new(grad, rows, output), weight)
+    }
+
+    fn weight_gradient(&self, x: &[f32], grad: &[f32]) -> Vec<f32> {
+        let Self {
+            rows,
+            input,
+            output,
+            bf16,
+        } = *self;
+        if bf16 {
+            let grad = Factor::new(Elements::F32(grad), rows, output);
+            let x = Factor::new(Elements::F32(x), rows, input);
+            return bf16::product_of(grad.t(), x);
+        }
+        let x = Matrix::new(x, rows, input);
+        product_of(Matrix::new(grad, rows, output).t(), x)
+    }
+
+    fn gradients(
+        &self,
+        [x, weight]: [&[f32]; 2],
+        grad: &[f32],
+        wanted: [bool; 2],
+    ) -> [Option<Vec<f32>>; 2] {
         [
-            wanted[0].then(|| product_of(grad, Matrix::new(weight, output, input))),
-            wanted[1].then(|| product_of(grad.t(), Matrix::new(x, rows, input))),
+            wanted[0].then(|| self.input_gradient(weight, grad)),
+            wanted[1].then(|| self.weight_gradient(x, grad)),
         ]
     }
 }
 
+/// Returns what the backward pass of `x·Wᵀ` reads of x and W: each factor's gradient needs the other
+/// factor.
+fn factors([x, weight]: [bool; 2]) -> [Save; 2] {
+    [
+        if weight {
+            Save::Activation
+        } else {
+            Save::Nothing
+        },
+        if x { Save::Exact } else { Save::Nothing },
+    ]
+}
+
 impl Kernel<2> for Linear {
     type Saved = ();
+
+    fn saves(&self, tracked: [bool; 2]) -> [Save; 2] {
+        factors(tracked)
+    }
 
     fn forward(&self, inputs: [&[f32]; 2]) -> (Vec<f32>, ()) {
         (Linear::forward(self, inputs, None), ())
@@ -95,6 +126,11 @@ impl Kernel<2> for Linear {
 
 impl Kernel<3> for Linear {
     type Saved = ();
+
+    fn saves(&self, [x, weight, _]: [bool; 3]) -> [Save; 3] {
+        let [x, weight] = factors([x, weight]);
+        [x, weight, Save::Nothing]
+    }
 
     fn forward(&self, [x, weight, bias]: [&[f32]; 3]) -> (Vec<f32>, ()) {
         (Linear::forward(self, [x, weight], Some(bias)), ())
@@ -126,7 +162,7 @@ pub(crate) struct HalfLinear {
 }
 
 impl HalfLinear {
-    fn forward(&self, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    pub(super) fn forward(&self, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         if !self.bf16 {
             return self.weight.times_transposed(x, self.rows, bias);
         }
@@ -140,7 +176,7 @@ impl HalfLinear {
         y
     }
 
-    fn input_gradient(&self, grad: &[f32]) -> Vec<f32> {
+    pub(super) fn input_gradient(&self, grad: &[f32]) -> Vec<f32> {
         if !self.bf16 {
             return self.weight.times(grad, self.rows);
         }
@@ -165,6 +201,10 @@ impl HalfLinear {
 impl Kernel<1> for HalfLinear {
     type Saved = ();
 
+    fn saves(&self, _: [bool; 1]) -> [Save; 1] {
+        [Save::Nothing]
+    }
+
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, ()) {
         (HalfLinear::forward(self, x, None), ())
     }
@@ -182,6 +222,10 @@ impl Kernel<1> for HalfLinear {
 
 impl Kernel<2> for HalfLinear {
     type Saved = ();
+
+    fn saves(&self, _: [bool; 2]) -> [Save; 2] {
+        [Save::Nothing; 2]
+    }
 
     fn forward(&self, [x, bias]: [&[f32]; 2]) -> (Vec<f32>, ()) {
         (HalfLinear::forward(self, x, Some(bias)), ())

@@ -1,16 +1,20 @@
 //! Operations as kernels: the slices that each one uses, and the gradients that are worth
 //! computing.
 
+mod adapted;
 mod linear;
+mod masked;
 
 use std::sync::Arc;
 
-use crate::fused::Kernel;
+use crate::fused::{Kernel, Save};
 use crate::kernels::half::{HalfMatrix, Weight};
 use crate::kernels::norm::Centring;
 use crate::kernels::{activation, attention, attention_backward, logp, norm, rows, zeros};
 use crate::{AttentionPlan, Heads};
+pub(crate) use adapted::{Adapted, Frozen};
 pub(crate) use linear::{HalfLinear, Linear};
+pub(crate) use masked::Masked;
 
 #[derive(Debug, Clone)]
 pub(crate) struct RmsNorm {
@@ -19,6 +23,11 @@ pub(crate) struct RmsNorm {
 
 impl Kernel<2> for RmsNorm {
     type Saved = norm::RowStats;
+    const CHEAP: bool = true;
+
+    fn saves(&self, _: [bool; 2]) -> [Save; 2] {
+        [Save::Activation, Save::Exact]
+    }
 
     fn forward(&self, [x, weight]: [&[f32]; 2]) -> (Vec<f32>, Self::Saved) {
         norm::forward(x, weight, Centring::None, self.eps)
@@ -43,6 +52,11 @@ pub(crate) struct LayerNorm {
 
 impl Kernel<2> for LayerNorm {
     type Saved = norm::RowStats;
+    const CHEAP: bool = true;
+
+    fn saves(&self, _: [bool; 2]) -> [Save; 2] {
+        [Save::Activation, Save::Exact]
+    }
 
     fn forward(&self, [x, weight]: [&[f32]; 2]) -> (Vec<f32>, Self::Saved) {
         norm::forward(x, weight, Centring::Mean, self.eps)
@@ -62,6 +76,11 @@ impl Kernel<2> for LayerNorm {
 
 impl Kernel<3> for LayerNorm {
     type Saved = norm::RowStats;
+    const CHEAP: bool = true;
+
+    fn saves(&self, _: [bool; 3]) -> [Save; 3] {
+        [Save::Activation, Save::Exact, Save::Exact]
+    }
 
     fn forward(&self, [x, weight, bias]: [&[f32]; 3]) -> (Vec<f32>, Self::Saved) {
         norm::forward(x, weight, Centring::MeanAndBias(bias), self.eps)
@@ -87,6 +106,11 @@ pub(crate) enum Activation {
 
 impl Kernel<1> for Activation {
     type Saved = ();
+    const CHEAP: bool = true;
+
+    fn saves(&self, _: [bool; 1]) -> [Save; 1] {
+        [Save::Activation]
+    }
 
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, ()) {
         let y = match self {
@@ -120,6 +144,11 @@ pub(crate) enum Gated {
 
 impl Kernel<2> for Gated {
     type Saved = ();
+    const CHEAP: bool = true;
+
+    fn saves(&self, _: [bool; 2]) -> [Save; 2] {
+        [Save::Activation; 2]
+    }
 
     fn forward(&self, [gate, up]: [&[f32]; 2]) -> (Vec<f32>, ()) {
         let y = match self {
@@ -155,6 +184,10 @@ pub(crate) struct Rope {
 impl Kernel<1> for Rope {
     type Saved = ();
 
+    fn saves(&self, _: [bool; 1]) -> [Save; 1] {
+        [Save::Nothing]
+    }
+
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, ()) {
         (rows::rope(x, &self.table, self.sizes, false), ())
     }
@@ -188,6 +221,10 @@ impl Attention {
 impl Kernel<3> for Attention {
     type Saved = Vec<f32>;
 
+    fn saves(&self, _: [bool; 3]) -> [Save; 3] {
+        [Save::Exact, Save::Exact, Save::Activation]
+    }
+
     fn forward(&self, [q, k, v]: [&[f32]; 3]) -> (Vec<f32>, Vec<f32>) {
         attention::forward(q, k, v, self.layout())
     }
@@ -212,6 +249,10 @@ pub(crate) struct SelectedLogp {
 
 impl Kernel<2> for SelectedLogp {
     type Saved = logp::Saved;
+
+    fn saves(&self, _: [bool; 2]) -> [Save; 2] {
+        [Save::Exact; 2]
+    }
 
     fn forward(&self, [hidden, weight]: [&[f32]; 2]) -> (Vec<f32>, Self::Saved) {
         let weight = Weight::F32(weight);
@@ -260,6 +301,10 @@ impl HalfLogp {
 impl Kernel<1> for HalfLogp {
     type Saved = logp::Saved;
 
+    fn saves(&self, _: [bool; 1]) -> [Save; 1] {
+        [Save::Exact]
+    }
+
     fn forward(&self, [hidden]: [&[f32]; 1]) -> (Vec<f32>, Self::Saved) {
         self.run(hidden, true)
     }
@@ -290,6 +335,10 @@ pub(crate) struct Embedding {
 
 impl Kernel<1> for Embedding {
     type Saved = ();
+
+    fn saves(&self, _: [bool; 1]) -> [Save; 1] {
+        [Save::Exact]
+    }
 
     fn forward(&self, [weight]: [&[f32]; 1]) -> (Vec<f32>, ()) {
         (rows::gather(weight, &self.ids, self.width), ())

@@ -14,6 +14,7 @@ pub(crate) mod gemm;
 pub(crate) mod half;
 pub(crate) mod logp;
 pub(crate) mod math;
+pub(crate) mod narrow;
 pub(crate) mod norm;
 pub(crate) mod optim;
 pub(crate) mod panels;

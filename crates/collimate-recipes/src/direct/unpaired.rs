@@ -13,9 +13,9 @@ use collimate_train::{TrainConfig, hash_json, model_hash};
 use super::config::{UnpairedConfig, UnpairedData};
 use super::measure::{Comparison, Writing, tax_perplexity};
 use super::outcome::AlignOutcome;
-use crate::RecipeError;
 use crate::policy_training::PolicyTraining;
 use crate::sft::EVALUATION_TOKENS;
+use crate::{Adaptation, RecipeError};
 
 /// Trains `start` with KTO on completions that are labelled good or bad; `start` is the reference.
 ///
@@ -89,7 +89,10 @@ pub fn align_unpaired<M: CausalLm>(
         progress: context.progress,
     };
     let rows = train.len();
-    let reference = Reference::Model(start.clone().merged());
+    let reference = match &config.adaptation {
+        Adaptation::Full => Reference::Model(start.clone().merged()),
+        Adaptation::Lora(_) => Reference::AdaptersOff,
+    };
     let objective = UnpairedObjective::new(train, config.kto, reference, EVALUATION_TOKENS)?;
     let trained = training.fit(&train_config, start, &objective, started)?;
 

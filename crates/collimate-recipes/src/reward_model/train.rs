@@ -14,11 +14,11 @@ use collimate_train::{TrainConfig, fit, hash_json, model_hash};
 use serde::Serialize;
 
 use super::config::{RewardModelConfig, RewardModelData};
+use crate::RecipeError;
 use crate::groups::groups;
 use crate::scores::scores;
 use crate::sft::EVALUATION_TOKENS;
 use crate::train_pairs;
-use crate::{Adaptation, RecipeError};
 
 /// Number of bins of the reliability table.
 const BINS: usize = 10;
@@ -100,13 +100,8 @@ pub fn train_reward_model<B: HfReward>(
         seed: config.seed,
         ..config.train.clone()
     };
-    let model = match &config.adaptation {
-        Adaptation::Full => start.clone().merged(),
-        Adaptation::Lora(lora) => {
-            let key = Key::new(config.seed, &train_config.stage);
-            start.clone().with_lora(lora, key)?
-        }
-    };
+    let key = Key::new(config.seed, &train_config.stage);
+    let model = config.adaptation.begin_reward(start, key)?;
     let held_out = match train_config.eval_every {
         Some(_) => validation.clone(),
         None => Vec::new(),
@@ -122,7 +117,7 @@ pub fn train_reward_model<B: HfReward>(
     let fitted = fit(model, &objective, &train_config, &context.fit())?;
     let trained = fitted.seconds;
     let steps = fitted.best.as_ref().map_or(fitted.steps, |best| best.step);
-    let model = fitted.into_best().merged();
+    let model = fitted.into_best().settled();
 
     let score = |pairs: &[TokenizedPair], part: &'static str| {
         scores(

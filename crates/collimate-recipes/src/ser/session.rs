@@ -15,9 +15,9 @@ use serde::de::DeserializeOwned;
 
 use super::config::SerConfig;
 use super::noise::NoiseTokens;
+use crate::RecipeError;
 use crate::lengths::{check_equal, differ};
 use crate::sft::EVALUATION_TOKENS;
-use crate::{Adaptation, RecipeError};
 
 /// A trained stage.
 pub(crate) struct Stage<B: HfReward> {
@@ -130,10 +130,7 @@ impl Session<'_> {
         lesson: Lesson,
     ) -> Result<Stage<B>, RecipeError> {
         let started = Instant::now();
-        let model = match &self.config.adaptation {
-            Adaptation::Full => start.clone().merged(),
-            Adaptation::Lora(lora) => start.clone().with_lora(lora, self.key(stage))?,
-        };
+        let model = (self.config.adaptation).begin_reward(start, self.key(stage))?;
         let configured = matches!(lesson.length, Length::Configured);
         let train = TrainConfig {
             stage: stage.to_owned(),
@@ -178,7 +175,7 @@ impl Session<'_> {
         let fitted = fit(model, &objective, &train, &context)?;
         let trained = fitted.seconds;
         let steps = fitted.best.as_ref().map_or(fitted.steps, |best| best.step);
-        let model = fitted.into_best().merged();
+        let model = fitted.into_best().settled();
         let started_evaluation = Instant::now();
         let (validation, gap) = self.validate(&model, stage, lesson.centre)?;
         let before = started.elapsed().as_secs_f64() - started_evaluation.elapsed().as_secs_f64();

@@ -14,10 +14,10 @@ use collimate_train::{Interrupt, Objective, Progress, TrainConfig, hash_json, mo
 use rand::RngExt;
 
 use super::config::{SeraConfig, Updates};
-use crate::RecipeError;
 use crate::answers::ResponseSampler;
 use crate::policy_training::PolicyTraining;
 use crate::sft::EVALUATION_TOKENS;
+use crate::{Adaptation, RecipeError};
 
 /// A trained policy and its log-probabilities of the offline pairs.
 #[derive(Debug, Clone)]
@@ -205,7 +205,10 @@ impl<M: CausalLm> Session<'_, M> {
         let inputs = hash_json(&(&train, self.config, pairs_hash(&pairs), model_hash(policy)));
         self.run.stage(stage, &inputs)?;
         let examples = pairs.iter().flat_map(UnpairedExample::of_pair).collect();
-        let reference = Reference::Model(policy.clone().merged());
+        let reference = match &self.config.adaptation {
+            Adaptation::Full => Reference::Model(policy.clone().merged()),
+            Adaptation::Lora(_) => Reference::AdaptersOff,
+        };
         let loss = self.config.kto;
         let objective = UnpairedObjective::new(examples, loss, reference, EVALUATION_TOKENS)?;
         self.fit(&train, policy, &objective, started)

@@ -85,6 +85,10 @@ macro_rules! align_config {
             /// Precision of the products of linear layers: f32, or bf16, which is faster on processors with
             /// a unit for bf16.
             pub(crate) precision: collimate::nn::Precision,
+            /// Number type of the activations that are saved for the backward pass: f32, bf16 (half of the
+            /// memory, gradients with about three digits), or auto, which is bf16 if adapters are trained
+            /// beside frozen matrices of 16 bits, and f32 otherwise.
+            pub(crate) saved_activations: $crate::loading::SavedActivations,
             /// Number type of the weights that answers are written with. Training, log-probabilities
             /// and scores use the exact weights.
             pub(crate) generation_weights: $crate::loading::GenerationWeights,
@@ -124,6 +128,7 @@ macro_rules! align_config {
                     template_date: None,
                     on_rewritten_prompt: OnRewrittenPrompt::default(),
                     precision: collimate::nn::Precision::default(),
+                    saved_activations: $crate::loading::SavedActivations::default(),
                     generation_weights: $crate::loading::GenerationWeights::default(),
                     $( $name: $default, )*
                     prompts: 200,

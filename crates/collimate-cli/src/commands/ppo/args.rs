@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commands::rule::rules::Rule;
 use crate::common::Failure;
-use crate::loading::GenerationWeights;
+use crate::loading::{GenerationWeights, SavedActivations};
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, MOST_TOKENS, Options, check_count};
 use crate::own::{defaults, flags};
 use crate::policy::{self, HasPolicy};
@@ -70,6 +70,10 @@ pub(crate) struct Config {
     /// Precision of the products of linear layers: f32, or bf16, which is faster on processors with a
     /// unit for bf16.
     pub(crate) precision: Precision,
+    /// Number type of the activations that are saved for the backward pass: f32, bf16 (half of the
+    /// memory, gradients with about three digits), or auto, which is bf16 if adapters are trained
+    /// beside frozen matrices of 16 bits, and f32 otherwise.
+    pub(crate) saved_activations: SavedActivations,
     /// Number type of the weights that answers are written with. Training, log-probabilities
     /// and scores use the exact weights.
     pub(crate) generation_weights: GenerationWeights,
@@ -106,6 +110,7 @@ impl Default for Config {
             chat_template_kwargs: TemplateKwargs::default(),
             template_date: None,
             precision: Precision::default(),
+            saved_activations: SavedActivations::default(),
             generation_weights: GenerationWeights::default(),
             test_prompts: 200,
             policy: policy::defaults(),
@@ -163,6 +168,7 @@ impl Layered for Ppo {
             Flag::of("template-date", "DATE", &["template_date"]).rare(),
             Flag::of("test-prompts", "N", &["test_prompts"]),
             flags::precision(),
+            flags::saved_activations(),
             flags::generation_weights(),
             Flag::of("max-length", "N", &["policy.max_length"]),
             Flag::of("seed", "N", &["policy.ppo.seed"]),

@@ -73,6 +73,7 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
         model, tokenizer, ..
     } = of_world.fresh(&world, start.device)?;
     let model = model.with_recompute(start.args.gradient_checkpointing);
+    let model = config.saved_activations.of(model);
     let model = config
         .generation_weights
         .of(model)
@@ -120,6 +121,7 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let tokenizer = rendering.open(dir)?;
     runs::check_lasting(&config.prompts)?;
     let model = Llama::load(dir, start.device)?.with_recompute(start.args.gradient_checkpointing);
+    let model = config.saved_activations.of(model);
     let model = config
         .generation_weights
         .of(model)

@@ -19,6 +19,7 @@ use super::run;
 use crate::common::Failure;
 use crate::files;
 use crate::lengths;
+use crate::loading::SavedActivations;
 use crate::options::{Flag, Given, Inputs, Layered, Options};
 use crate::own::flags::{self, Adapts};
 use crate::own::{OnData, Own, check, defaults, own};
@@ -83,6 +84,10 @@ pub(crate) struct Config {
     /// Precision of the products of linear layers: f32, or bf16, which is faster on processors with a
     /// unit for bf16.
     pub(crate) precision: Precision,
+    /// Number type of the activations that are saved for the backward pass: f32, bf16 (half of the
+    /// memory, gradients with about three digits), or auto, which is bf16 if adapters are trained
+    /// beside frozen matrices of 16 bits, and f32 otherwise.
+    pub(crate) saved_activations: SavedActivations,
     /// Pooling of an encoder; if absent, the model folder decides.
     pub(crate) pooling: Option<Pooling>,
     /// Label of a classifier whose score is the reward, by name or number, if the classifier has
@@ -121,6 +126,7 @@ impl Default for Config {
             template_date: None,
             on_rewritten_prompt: OnRewrittenPrompt::default(),
             precision: Precision::default(),
+            saved_activations: SavedActivations::default(),
             pooling: None,
             label: None,
             reward: RewardModelConfig::default(),
@@ -208,7 +214,7 @@ impl Layered for Reward {
             flags::data_weights(),
         ]);
         all.extend(flags::lora_form(&["reward.adaptation"]));
-        all.push(flags::precision());
+        all.extend([flags::precision(), flags::saved_activations()]);
         all.extend(flags::reading());
         all
     }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::world;
 use crate::commands::rule::rules::Rule;
 use crate::common::{Failure, json_name};
-use crate::loading::GenerationWeights;
+use crate::loading::{GenerationWeights, SavedActivations};
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, Options, check_count};
 use crate::own::defaults;
 use crate::own::flags::{self, Adapts, HasLoss};
@@ -101,6 +101,10 @@ pub(crate) struct Config {
     /// Precision of the products of linear layers: f32, or bf16, which is faster on processors with a
     /// unit for bf16.
     pub(crate) precision: Precision,
+    /// Number type of the activations that are saved for the backward pass: f32, bf16 (half of the
+    /// memory, gradients with about three digits), or auto, which is bf16 if adapters are trained
+    /// beside frozen matrices of 16 bits, and f32 otherwise.
+    pub(crate) saved_activations: SavedActivations,
     /// Number of held-out prompts that every model answers.
     pub(crate) test_prompts: usize,
     /// Options of the self-rewarding loop.
@@ -150,6 +154,7 @@ impl Default for Config {
             template_date: None,
             on_rewritten_prompt: OnRewrittenPrompt::default(),
             precision: Precision::default(),
+            saved_activations: SavedActivations::default(),
             test_prompts: 200,
             recipe,
             pretrain_texts: 0,
@@ -365,6 +370,7 @@ fn flags() -> Vec<Flag<Config>> {
             "Train low-rank adapters (r 8, alpha 32, dropout 0.1) in preference training",
         ),
         flags::precision(),
+        flags::saved_activations(),
         flags::generation_weights(),
         Flag::of("seed", "N", &["recipe.seed"]),
     ];

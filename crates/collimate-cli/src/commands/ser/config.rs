@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::Failure;
 use crate::files;
+use crate::loading::SavedActivations;
 use crate::own::{OnData, Own, defaults, own};
 use crate::policy;
 use crate::rendering::TemplateKwargs;
@@ -122,6 +123,10 @@ pub(crate) struct Config {
     /// Precision of the products of linear layers: f32, or bf16, which is faster on processors with a
     /// unit for bf16.
     pub(crate) precision: Precision,
+    /// Number type of the activations that are saved for the backward pass: f32, bf16 (half of the
+    /// memory, gradients with about three digits), or auto, which is bf16 if adapters are trained
+    /// beside frozen matrices of 16 bits, and f32 otherwise.
+    pub(crate) saved_activations: SavedActivations,
     /// Pooling of an encoder; if absent, the model folder decides.
     pub(crate) pooling: Option<Pooling>,
     /// Label of a classifier whose score is the reward, by name or number, if the classifier has
@@ -186,6 +191,7 @@ impl Default for Config {
             template_date: None,
             on_rewritten_prompt: OnRewrittenPrompt::default(),
             precision: Precision::default(),
+            saved_activations: SavedActivations::default(),
             pooling: None,
             label: None,
             pretrain_texts: 0,

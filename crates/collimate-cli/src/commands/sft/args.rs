@@ -17,6 +17,7 @@ use super::run;
 use crate::common::Failure;
 use crate::files;
 use crate::lengths;
+use crate::loading::SavedActivations;
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TOKENS, Options, check_count};
 use crate::own::flags::{self, Adapts};
 use crate::own::{OnData, Own, check, defaults, own};
@@ -68,6 +69,10 @@ pub(crate) struct Config {
     /// Precision of the products of linear layers: f32, or bf16, which is faster on processors with a
     /// unit for bf16.
     pub(crate) precision: Precision,
+    /// Number type of the activations that are saved for the backward pass: f32, bf16 (half of the
+    /// memory, gradients with about three digits), or auto, which is bf16 if adapters are trained
+    /// beside frozen matrices of 16 bits, and f32 otherwise.
+    pub(crate) saved_activations: SavedActivations,
     /// Maximum sequence length in tokens.
     pub(crate) max_length: usize,
     /// Number of prompt tokens to keep if prompt and answer together exceed `max_length`; a short
@@ -104,6 +109,7 @@ impl Default for Config {
             template_date: None,
             on_rewritten_prompt: OnRewrittenPrompt::default(),
             precision: Precision::default(),
+            saved_activations: SavedActivations::default(),
             max_length: lengths::DEFAULT,
             max_prompt_length: None,
             truncation: Truncation::default(),
@@ -162,7 +168,7 @@ impl Layered for Sft {
             Flag::of("seed", "N", &["sft.seed", "pretrain.seed"]),
         ]);
         all.extend(flags::lora_form(&["adaptation"]));
-        all.push(flags::precision());
+        all.extend([flags::precision(), flags::saved_activations()]);
         all.extend(flags::reading());
         all
     }

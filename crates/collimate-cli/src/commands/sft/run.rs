@@ -135,7 +135,7 @@ fn train_and_save(
     };
     let (model, outcome) = job.fine_tune(model, train, held_out, config.truncation, &config.sft)?;
     let outcome = outcome.ok_or("no demonstration is left to learn from: give more data")?;
-    job.save("model", &model.merged())?;
+    job.save("model", &model.settled())?;
     if !config.data.is_empty() {
         job.tell_lengths(&outcome.tokenize);
     }

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::Shared;
 use super::gemm::{self, Matrix};
 use pack::{COLUMNS, Left, Right, widened};
-pub(crate) use pack::{Elements, Factor};
+pub(crate) use pack::{Elements, Factor, round};
 
 /// Rows and columns of a block of the result.
 const BLOCK: usize = 32;

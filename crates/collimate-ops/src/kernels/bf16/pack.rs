@@ -70,7 +70,7 @@ impl<'a> Factor<'a> {
 }
 
 /// Rounds to the nearest bf16, to even where two are as near.
-fn round(values: &[f32], out: &mut [u16]) {
+pub(crate) fn round(values: &[f32], out: &mut [u16]) {
     super::super::math::vectorised(
         #[inline(always)]
         || {

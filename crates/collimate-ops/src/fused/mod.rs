@@ -1,5 +1,7 @@
 //! Conversion between tensors and slices: runs a kernel on flex, tracked or not.
 
+pub(crate) mod saved;
+
 use std::fmt::Debug;
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -10,10 +12,12 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, DispatchDevice, Flex};
-use burn::tensor::{DType, GradientCheckpointingStrategy, Int, Tensor, TensorData};
+use burn::tensor::{DType, GradientCheckpointingStrategy, Int, Shape, Tensor, TensorData};
 use burn_flex::FlexTensor;
 
 use crate::kernels::half::HalfMatrix;
+pub(crate) use saved::Save;
+use saved::{Saved, remember, save};
 
 type Tracked = FloatTensor<Autodiff<Flex>>;
 
@@ -30,9 +34,16 @@ macro_rules! fused {
 pub(crate) use fused;
 
 /// A differentiable computation on contiguous slices, with `N` inputs.
-pub(crate) trait Kernel<const N: usize>: Clone + Send + Debug + 'static {
+pub(crate) trait Kernel<const N: usize>: Clone + Send + Sync + Debug + 'static {
     /// Values that forward keeps for backward, besides the inputs.
     type Saved: Clone + Send + Debug + 'static;
+
+    /// If true, an operation that saves the output saves how to compute it again instead.
+    const CHEAP: bool = false;
+
+    /// Returns what backward reads of the inputs, if gradients of the inputs marked in `tracked`
+    /// are asked for.
+    fn saves(&self, tracked: [bool; N]) -> [Save; N];
 
     /// Computes the output and the values that backward needs.
     fn forward(&self, inputs: [&[f32]; N]) -> (Vec<f32>, Self::Saved);
@@ -42,7 +53,8 @@ pub(crate) trait Kernel<const N: usize>: Clone + Send + Debug + 'static {
         self.forward(inputs).0
     }
 
-    /// Computes the gradients of the inputs marked in `wanted`; the others may be `None`.
+    /// Computes the gradients of the inputs marked in `wanted`; the others may be `None`. Inputs of
+    /// which [`Self::saves`] saves nothing are empty.
     fn backward(
         &self,
         inputs: [&[f32]; N],
@@ -75,6 +87,15 @@ pub(crate) fn is_half<const D: usize>(tensor: &Tensor<D>) -> bool {
 fn has_elements_on_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
     let device = tensor.device().inner();
     matches!(device.as_dispatch(), DispatchDevice::Flex(_)) && tensor.shape().num_elements() > 0
+}
+
+/// Returns true for a tensor of f32 on flex that no gradient reaches.
+pub(crate) fn is_frozen<const D: usize>(tensor: &Tensor<D>) -> bool {
+    fits(tensor)
+        && match input(tensor.clone()) {
+            Input::Plain(_) => true,
+            Input::Tracked(tensor, _) => !tensor.is_tracked(),
+        }
 }
 
 /// Returns a matrix of 16-bit floats on flex that no gradient reaches, or `None` for other tensors.
@@ -219,7 +240,8 @@ fn run_tracked<C: CheckpointStrategy, K: Kernel<N>, const N: usize, const D: usi
         Input::Plain(tensor) => Tracked::new(tensor),
         Input::Tracked(tensor, _) => tensor,
     });
-    let tracked = inputs.iter().any(Tracked::is_tracked);
+    let each = inputs.each_ref().map(Tracked::is_tracked);
+    let tracked = each.contains(&true);
     let nodes = inputs.each_ref().map(Tracked::node);
     let adds = (K::ADDS && N == 1 && tracked).then(|| inputs[0].clone());
     let inputs = inputs.map(|tensor| contiguous(tensor.into_primitive()));
@@ -229,10 +251,19 @@ fn run_tracked<C: CheckpointStrategy, K: Kernel<N>, const N: usize, const D: usi
     }
     let (out, saved) = kernel.forward(inputs.each_ref().map(slice));
     let out = made(out, shape);
+    let shapes = inputs
+        .each_ref()
+        .map(|input| input.layout().shape().clone());
+    let saves = kernel.saves(each);
+    let inputs = std::array::from_fn(|index| save(&inputs[index], saves[index]));
+    if K::CHEAP {
+        remember(&out, &kernel, &inputs);
+    }
     match Fused(kernel).prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
             let state = State {
                 inputs,
+                shapes,
                 saved,
                 adds,
             };
@@ -244,7 +275,8 @@ fn run_tracked<C: CheckpointStrategy, K: Kernel<N>, const N: usize, const D: usi
 
 #[derive(Debug, Clone)]
 struct State<S, const N: usize> {
-    inputs: [FlexTensor; N],
+    inputs: [Saved; N],
+    shapes: [Shape; N],
     saved: S,
     /// Input that may already have a part of its gradient.
     adds: Option<Tracked>,
@@ -265,6 +297,7 @@ impl<K: Kernel<N>, const N: usize> Backward<Flex, N> for Fused<K> {
         let grad = contiguous(grads.consume::<Flex>(&ops.node));
         let State {
             inputs,
+            shapes,
             saved,
             adds,
         } = ops.state;
@@ -277,11 +310,12 @@ impl<K: Kernel<N>, const N: usize> Backward<Flex, N> for Fused<K> {
             return;
         }
         let wanted = ops.parents.each_ref().map(Option::is_some);
-        let slices = inputs.each_ref().map(slice);
+        let inputs = inputs.each_ref().map(Saved::values);
+        let slices = inputs.each_ref().map(AsRef::as_ref);
         let results = self.0.backward(slices, &saved, slice(&grad), wanted);
-        for ((parent, result), input) in ops.parents.iter().zip(results).zip(&inputs) {
+        for ((parent, result), shape) in ops.parents.iter().zip(results).zip(shapes) {
             if let (Some(node), Some(result)) = (parent, result) {
-                grads.register::<Flex>(node.id, made(result, input.layout().shape().clone()));
+                grads.register::<Flex>(node.id, made(result, shape));
             }
         }
     }
