@@ -52,6 +52,7 @@ const PROGRAMS: [(&str, &[&str]); 9] = [
     (
         "collimate-ops",
         &[
+            "ops_adapted",
             "ops_cached",
             "ops_disentangled",
             "ops_golden",

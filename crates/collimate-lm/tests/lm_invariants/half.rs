@@ -177,8 +177,21 @@ fn adapters_learn_beside_frozen_matrices() {
             assert!(path.contains("lora"), "{path}");
             assert_close(path, grad, &wide(&expected[path]), 1e-5);
         }
+        // After a training, frozen matrices stay as they are, with the adapters beside them.
+        let at_rest = models.each_ref().map(|model| model.clone().settled());
+        let adapters = |model: &Llama| model.clone().has_lora();
+        assert_eq!(at_rest.each_ref().map(adapters), [false, true]);
+        assert_eq!(types(&at_rest[1]), types(&models[1]));
+        same_states("settled", &at_rest);
+        let [folded, files] = [&at_rest[1], &at_rest[0]].map(|model| {
+            let dir = stored(model, StoredType::F32);
+            (load::<Llama>(dir.path(), &device, WeightType::F32), dir)
+        });
+        assert!(!adapters(&folded.0));
+        same_states("saved", &[files.0, folded.0]);
         // A sum of weight and update would round the update away in 16 bits.
-        let merged = models.map(Adaptable::merged);
+        let merged = models.map(Adaptable::without_adapters);
+        assert!(!merged.iter().any(adapters));
         assert_eq!(types(&merged[0]), types(&merged[1]));
         same_states("merged", &merged);
     }

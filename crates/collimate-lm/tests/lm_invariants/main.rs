@@ -8,6 +8,7 @@ mod half;
 mod layout;
 mod precision;
 mod rows;
+mod saved;
 
 use burn::tensor::Device;
 use collimate_core::Key;

@@ -162,15 +162,10 @@ impl<M: CausalLm> Stage<'_, '_, M> {
         };
         ppo.reward.scaling = ppo.reward.scaling.centred(arm.centre);
         let key = Key::new(ppo.seed, &name);
-        let (policy, reference) = match &self.config.adaptation {
-            Adaptation::Full => (
-                self.start.clone().merged(),
-                KlReference::Model(self.start.clone()),
-            ),
-            Adaptation::Lora(lora) => (
-                self.start.clone().merged().with_lora(lora, key)?,
-                KlReference::AdaptersOff,
-            ),
+        let policy = self.config.adaptation.begin(self.start, key)?;
+        let reference = match &self.config.adaptation {
+            Adaptation::Full => KlReference::Model(self.start.clone()),
+            Adaptation::Lora(_) => KlReference::AdaptersOff,
         };
         let model = self.model(policy, arm, &ppo, key)?;
         let own_critic = model.critic.is_some();
@@ -188,7 +183,7 @@ impl<M: CausalLm> Stage<'_, '_, M> {
         let context = self.run.context(self.sampler.interrupt);
         let context = context.with_progress(self.sampler.progress);
         let trained = train(model, &task, &ppo, &context)?;
-        let model = trained.model.policy.merged().valid();
+        let model = trained.model.policy.settled().valid();
         let (before, own, judged) = self.answers(arm, &model)?;
         let label = format!("{} divergence", arm.name);
         let kl = self.divergence(&label, &model, &own)?;
@@ -230,10 +225,7 @@ impl<M: CausalLm> Stage<'_, '_, M> {
         let wanted = self.config.critic == CriticStart::RewardModel;
         if let Some(critic) = arm.critic.clone().filter(|_| wanted) {
             let ValueModel { backbone, head } = critic;
-            let backbone = match &self.config.adaptation {
-                Adaptation::Full => backbone.merged(),
-                Adaptation::Lora(lora) => backbone.merged().with_lora(lora, key.with(1))?,
-            };
+            let backbone = self.config.adaptation.begin(&backbone, key.with(1))?;
             let critic = ValueModel::from_parts(backbone, head);
             return Ok(ActorCritic::with_critic(policy, critic));
         }

@@ -8,11 +8,11 @@ use std::path::Path;
 use collimate::core::{PreferencePair, Prompt, Scorer};
 use collimate::data::{OnRewrittenPrompt, SftExample, TextTokenizer, Truncation};
 use collimate::lm::{Architecture, Encoder, Llama, Pretrained, TextGenerator, eos_token_ids};
-use collimate::nn::{Adaptable, Backbone, HfFolder, HfReward, ValueModel};
+use collimate::nn::{Adaptable, Backbone, HfFolder, HfReward, LoadOptions, ValueModel};
 use collimate::prelude::Device;
-use collimate::recipes::AnswerScorer;
 use collimate::recipes::ppo::{PolicyData, RewardArm};
 use collimate::recipes::world::WorldModel;
+use collimate::recipes::{Adaptation, AnswerScorer};
 use collimate::reward::{RewardModel, RewardScorer};
 use collimate::train::TrainConfig;
 use collimate::world::World;
@@ -120,7 +120,8 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     };
     let tokenizer = rendering.open(dir)?;
     runs::check_lasting(&config.prompts)?;
-    let model = Llama::load(dir, start.device)?.with_recompute(start.args.gradient_checkpointing);
+    let model = Llama::load(dir, held(config, start.device))?
+        .with_recompute(start.args.gradient_checkpointing);
     let model = config.saved_activations.of(model);
     let model = config
         .generation_weights
@@ -247,8 +248,10 @@ fn reward(config: &Config, tokenizer: &TextTokenizer, device: &Device) -> Result
         let length = scored(model.backbone.max_positions());
         return Ok((name, scorer(model, own, length), None, about));
     }
-    let model = RewardModel::<Llama>::load_label(dir, label, device)?;
-    let model = model.with_precision(config.precision)?;
+    // The critic starts from this model, so its matrices are frozen only beside adapters.
+    let mut model = RewardModel::<Llama>::load_label(dir, label, held(config, device))?;
+    let saved = config.saved_activations.beside(&mut model.backbone);
+    let model = model.with_saved(saved).with_precision(config.precision)?;
     let same = own.inner().get_vocab(true) == tokenizer.inner().get_vocab(true);
     let room = model.backbone.max_positions();
     let critic = (same && room >= config.policy.max_length).then(|| policy::critic(&model));
@@ -260,4 +263,13 @@ fn reward(config: &Config, tokenizer: &TextTokenizer, device: &Device) -> Result
     }
     let length = scored(room);
     Ok((name, scorer(model, own, length), critic, about))
+}
+
+/// Returns the options of loading a model that PPO trains: with adapters, matrices of 16 bits are
+/// frozen.
+fn held<'d>(config: &Config, device: &'d Device) -> LoadOptions<'d> {
+    match &config.policy.adaptation {
+        Adaptation::Lora(_) => loading::frozen(device),
+        Adaptation::Full => device.into(),
+    }
 }
