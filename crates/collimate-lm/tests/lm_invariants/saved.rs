@@ -6,12 +6,15 @@ use collimate_ops::SavedType;
 
 use super::*;
 
-/// Returns the value and the gradients of a loss in training, in this order of types: f32, bf16.
+/// Value and gradients of a loss.
+type Learnt = (Vec<f32>, BTreeMap<String, Vec<f32>>);
+
+/// Returns the results of a loss in training, in this order of types: f32, bf16.
 fn both<B: Backbone>(
     model: &B,
     recompute: bool,
     loss: impl Fn(&B, Forward) -> burn::tensor::Tensor<1>,
-) -> [(Vec<f32>, BTreeMap<String, Vec<f32>>); 2] {
+) -> [Learnt; 2] {
     [SavedType::F32, SavedType::Bf16].map(|saved| {
         let model = model.clone().with_recompute(recompute).with_saved(saved);
         let loss = loss(&model, Forward::train(Key::new(8, "dropout")));
@@ -20,7 +23,7 @@ fn both<B: Backbone>(
 }
 
 /// The value is the same to the bit. Each gradient is near: within a share of the largest one.
-fn check(what: &str, [exact, rounded]: &[(Vec<f32>, BTreeMap<String, Vec<f32>>); 2]) {
+fn check(what: &str, [exact, rounded]: &[Learnt; 2]) {
     assert_eq!(exact.0, rounded.0, "{what}: the forward pass differs");
     let square = |grad: &[f32]| grad.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>();
     let (mut error, mut size) = (0.0, 0.0);
