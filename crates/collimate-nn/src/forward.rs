@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use collimate_core::{Key, Purpose};
 use collimate_ops::{DropMask, dropped};
 use rand::Rng;
+use rayon::prelude::*;
 
 /// Switches low-rank adapters on or off for a forward pass.
 ///
@@ -126,15 +127,14 @@ impl<'a> RowForward<'a> {
             None => key.rng(Purpose::Dropout).fill_bytes(&mut bytes),
             Some(examples) => {
                 assert_eq!(rows, examples.len(), "one example per row");
-                let mut streams = HashMap::new();
-                let lines = bytes.chunks_exact_mut((2 * width).max(1));
-                for (row, example) in lines.zip(examples) {
-                    let stream = || key.with(*example).rng(Purpose::Dropout);
-                    streams
-                        .entry(example)
-                        .or_insert_with(stream)
-                        .fill_bytes(row);
+                let mut lines: HashMap<u64, Vec<&mut [u8]>> = HashMap::new();
+                for (row, example) in bytes.chunks_exact_mut((2 * width).max(1)).zip(examples) {
+                    lines.entry(*example).or_default().push(row);
                 }
+                lines.into_par_iter().for_each(|(example, rows)| {
+                    let mut stream = key.with(example).rng(Purpose::Dropout);
+                    rows.into_iter().for_each(|row| stream.fill_bytes(row));
+                });
             }
         }
         Some(DropMask::new(shape, probability, &bytes))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
 
 /// Number of values of the random numbers that a mask is drawn from.
 const DRAWS: u32 = 1 << 16;
@@ -30,17 +31,21 @@ impl DropMask {
             0 => 0.0,
             kept => DRAWS as f32 / kept as f32,
         };
-        let words = bytes.chunks((2 * width).max(1)).flat_map(|row| {
-            row.chunks(128).map(|part| {
+        let words = width.div_ceil(64);
+        let mut kept = vec![0; rows * words];
+        let lines = bytes.par_chunks_exact((2 * width).max(1));
+        let kept_lines = kept.par_chunks_exact_mut(words.max(1));
+        kept_lines.zip(lines).for_each(|(words, line)| {
+            for (word, part) in words.iter_mut().zip(line.chunks(128)) {
                 let bits = part.chunks_exact(2).enumerate().map(|(bit, draw)| {
                     let draw = u32::from(u16::from_le_bytes([draw[0], draw[1]]));
                     u64::from(draw >= threshold) << bit
                 });
-                bits.fold(0, |word, bit| word | bit)
-            })
+                *word = bits.fold(0, |word, bit| word | bit);
+            }
         });
         Self {
-            kept: Arc::new(words.collect()),
+            kept: Arc::new(kept),
             shape,
             factor,
         }

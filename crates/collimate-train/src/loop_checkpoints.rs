@@ -66,7 +66,7 @@ impl<'a> LoopCheckpoints<'a> {
                 "parameter {path} occurs twice in the model: use one and refer to it"
             )));
         }
-        if params::collect(model, true).is_empty() {
+        if params::collect(model).is_empty() {
             return Err(TrainError::Empty {
                 stage: stage.to_owned(),
                 what: "trainable parameters",
@@ -77,7 +77,7 @@ impl<'a> LoopCheckpoints<'a> {
             None => None,
         };
         let frozen = match &checkpoints {
-            Some(_) => params::fingerprint(&params::collect(model, false)),
+            Some(_) => params::frozen_hash(model),
             None => String::new(),
         };
         Ok(Self {
@@ -129,7 +129,7 @@ impl<'a> LoopCheckpoints<'a> {
             });
         }
         let wrong = |reason: String| TrainError::format(&path, reason);
-        let trainable = params::collect(model, true);
+        let trainable = params::collect(model);
         let data = checkpoints.model(step)?;
         if let Some(missing) = trainable.keys().find(|key| !data.contains_key(*key)) {
             return Err(wrong(format!("{missing} is missing")));
@@ -174,7 +174,7 @@ impl<'a> LoopCheckpoints<'a> {
             optimizer_steps,
             state,
         };
-        let model = params::collect(model, true);
+        let model = params::collect(model);
         checkpoints
             .save(step, &saved, &model, &moments, keep_last, None)
             .map(Some)

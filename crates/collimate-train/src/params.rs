@@ -60,7 +60,6 @@ pub(crate) fn flatten<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
 
 struct Collect {
     path: Path,
-    trainable: bool,
     found: BTreeMap<String, Stored>,
 }
 
@@ -68,19 +67,17 @@ impl ModuleVisitor for Collect {
     follow_path!();
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if param.base().is_require_grad() == self.trainable {
+        if param.base().is_require_grad() {
             self.found
                 .insert(self.path.join(), Stored::new(param.base()));
         }
     }
 }
 
-/// Collects the float parameters that are (or are not) trained. The model must be on an autodiff
-/// device.
-pub(crate) fn collect<M: Module>(model: &M, trainable: bool) -> BTreeMap<String, Stored> {
+/// Collects the float parameters that are trained. The model must be on an autodiff device.
+pub(crate) fn collect<M: Module>(model: &M) -> BTreeMap<String, Stored> {
     let mut visitor = Collect {
         path: Path::default(),
-        trainable,
         found: BTreeMap::new(),
     };
     model.visit(&mut visitor);
@@ -113,41 +110,50 @@ pub(crate) fn shared<M: Module>(model: &M) -> Option<String> {
     visitor.found
 }
 
-/// Hashes paths, shapes and bytes into one text.
-pub(crate) fn fingerprint(params: &BTreeMap<String, Stored>) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for (path, stored) in params {
-        hasher.update(format!("{path}\0{:?}\0", stored.shape).as_bytes());
-        hasher.update(stored.flat.clone().into_data().as_bytes());
-    }
-    hasher.finalize().to_hex().to_string()
-}
-
 /// Returns the blake3 hash of all float parameters, in hex, over paths, shapes and bytes. Tracked
 /// and untracked models have the same hash.
 pub fn model_hash<M: Module>(model: &M) -> String {
+    hash_of(model, |_| true)
+}
+
+/// Returns the hash of the parameters that are not trained; see [`model_hash`].
+pub(crate) fn frozen_hash<M: Module>(model: &M) -> String {
+    hash_of(model, |trained| !trained)
+}
+
+/// Hashes the parameters for which `counts` is true of whether they are trained. Only one parameter
+/// is copied at a time.
+fn hash_of<M: Module>(model: &M, counts: fn(bool) -> bool) -> String {
+    type Read = Box<dyn FnOnce() -> TensorData>;
     struct Hash {
         path: Path,
-        found: BTreeMap<String, Stored>,
+        counts: fn(bool) -> bool,
+        found: BTreeMap<String, (Vec<usize>, Read)>,
     }
     impl ModuleVisitor for Hash {
         follow_path!();
 
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let tensor = param.base().clone();
-            let stored = Stored {
-                shape: tensor.dims().to_vec(),
-                flat: flatten(tensor.detach()),
-            };
-            self.found.insert(self.path.join(), stored);
+            if (self.counts)(tensor.is_require_grad()) {
+                let shape = tensor.dims().to_vec();
+                let read: Read = Box::new(move || tensor.detach().into_data());
+                self.found.insert(self.path.join(), (shape, read));
+            }
         }
     }
     let mut visitor = Hash {
         path: Path::default(),
+        counts,
         found: BTreeMap::new(),
     };
     model.visit(&mut visitor);
-    fingerprint(&visitor.found)
+    let mut hasher = blake3::Hasher::new();
+    for (path, (shape, read)) in visitor.found {
+        hasher.update(format!("{path}\0{shape:?}\0").as_bytes());
+        hasher.update(read().as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
 }
 
 struct Accumulate<'a> {

@@ -34,7 +34,7 @@ impl<'a, O: Objective> Run<'a, O> {
                 format!("parameter {path} occurs twice in the model: use one and refer to it");
             return Err(TrainError::objective(reason));
         }
-        let trainable = params::collect(&model, true);
+        let trainable = params::collect(&model);
         if trainable.is_empty() {
             return Err(empty("trainable parameters"));
         }
@@ -43,7 +43,7 @@ impl<'a, O: Objective> Run<'a, O> {
             None => None,
         };
         let frozen = match &checkpoints {
-            Some(_) => params::fingerprint(&params::collect(&model, false)),
+            Some(_) => params::frozen_hash(&model),
             None => String::new(),
         };
         let data = match &checkpoints {
@@ -123,7 +123,7 @@ impl<'a, O: Objective> Run<'a, O> {
         }
         let (moments, steps) = self.stepper.optimizer.store();
         self.state.optimizer_steps = steps;
-        let model = params::collect(model, true);
+        let model = params::collect(model);
         let (step, last) = (self.state.step, self.config.keep_last);
         let best = kept_best(&self.state, self.config);
         checkpoints

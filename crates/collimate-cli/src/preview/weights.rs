@@ -1,8 +1,9 @@
 //! Sizes of a model, from the headers of the weight files and `config.json`.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use collimate::data::adapter_chain;
 use collimate::gguf::Gguf;
@@ -50,19 +51,10 @@ impl Weights {
         let (mut parameters, mut half) = (0, 0);
         let chain = adapter_chain(dir)?;
         let weights = chain.last().map_or(dir, |last| last.as_path());
-        let folder = match weights.is_file() {
-            true => None,
-            false => Some(std::fs::read_dir(weights)?),
-        };
-        if folder.is_none() {
+        if weights.is_file() {
             parameters = in_gguf(weights)?;
-        }
-        for entry in folder.into_iter().flatten() {
-            let path = entry?.path();
-            if path
-                .extension()
-                .is_some_and(|ending| ending == "safetensors")
-            {
+        } else {
+            for path in files(weights)? {
                 let found = count(&path)?;
                 parameters += found.0;
                 half += found.1;
@@ -170,6 +162,25 @@ impl Weights {
     }
 }
 
+/// Returns the files that hold a folder's weights: one file, the shards that the index names, or all
+/// safetensors files of a folder without either. A folder may hold its weights twice.
+fn files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let single = dir.join("model.safetensors");
+    if single.exists() {
+        return Ok(vec![single]);
+    }
+    if let Ok(text) = std::fs::read_to_string(dir.join("model.safetensors.index.json")) {
+        let index: Value = serde_json::from_str(&text)?;
+        let names = index["weight_map"].as_object().into_iter().flatten();
+        let names: BTreeSet<&str> = names.filter_map(|(_, file)| file.as_str()).collect();
+        return Ok(names.into_iter().map(|name| dir.join(name)).collect());
+    }
+    let all = std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path()));
+    let all = all.collect::<Result<Vec<_>, _>>()?;
+    let ends = |path: &PathBuf| path.extension().is_some_and(|end| end == "safetensors");
+    Ok(all.into_iter().filter(ends).collect())
+}
+
 /// Counts the numbers in the tensors of a GGUF file.
 fn in_gguf(path: &Path) -> Result<u64, Failure> {
     let gguf = Gguf::open(path)?;
@@ -210,4 +221,29 @@ fn count(path: &Path) -> Result<(u64, u64), Failure> {
         }
     }
     Ok((all, half))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Some folders hold their weights a second time, in the form of another program.
+    #[test]
+    fn only_the_files_that_are_read_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = || -> Vec<String> {
+            let found = files(dir.path()).unwrap().into_iter();
+            let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+            found.map(name).collect()
+        };
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        write("consolidated.safetensors", "");
+        assert_eq!(names(), ["consolidated.safetensors"]);
+        let index = r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors",
+            "c": "model-1.safetensors"}}"#;
+        write("model.safetensors.index.json", index);
+        assert_eq!(names(), ["model-1.safetensors", "model-2.safetensors"]);
+        write("model.safetensors", "");
+        assert_eq!(names(), ["model.safetensors"]);
+    }
 }

@@ -14,10 +14,15 @@ pub(super) struct Set {
 /// A known variable: name, effect, and whether the value may be printed.
 type Known = (&'static str, &'static str, bool);
 
-const KNOWN: [Known; 14] = [
+const KNOWN: [Known; 15] = [
     ("RUST_LOG", "messages that are logged", true),
     ("NO_COLOR", "no colours", true),
     ("RAYON_NUM_THREADS", "threads of the pool", true),
+    (
+        "COLLIMATE_BF16",
+        "units for products of bf16: avx512 hides AMX, f32 hides AVX-512 too, other values hide nothing",
+        true,
+    ),
     (
         "MIMALLOC_PURGE_DELAY",
         "milliseconds until freed memory is returned to the system",
