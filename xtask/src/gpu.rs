@@ -13,8 +13,9 @@ use crate::steps::Workspace;
 /// Options of `cargo xtask gpu`.
 #[derive(Debug, Args)]
 pub(crate) struct Gpu {
-    /// Device to test; the build has the feature of the same name
-    #[arg(long, value_enum, default_value_t = Backend::Vulkan)]
+    /// Device to test; the build has the feature of the same name. Mesa 22.3's software driver crashes
+    /// on the shaders of `vulkan`
+    #[arg(long, value_enum, default_value_t = Backend::Wgpu)]
     device: Backend,
     /// Let `vulkan` and `wgpu` take the machine's own driver, not Mesa's software driver
     #[arg(long)]

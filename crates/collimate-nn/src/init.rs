@@ -6,9 +6,10 @@ use rand_distr::{Distribution, StandardNormal};
 
 /// Draws a tensor of independent values from N(0, std²), from the stream of `key`.
 pub fn normal<const D: usize>(shape: [usize; D], std: f64, key: Key, device: &Device) -> Tensor<D> {
-    // A tensor that is about to be filled from a file needs no draws.
+    // A tensor that is about to be filled from a file needs no draws and no memory: one zero stands
+    // for all.
     if std == 0.0 {
-        return Tensor::zeros(shape, device);
+        return Tensor::<D>::zeros([1; D], device).expand(shape);
     }
     let mut rng = key.rng(Purpose::Init);
     let values: Vec<f32> = (0..shape.iter().product())
