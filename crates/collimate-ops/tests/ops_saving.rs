@@ -37,7 +37,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Lets one test count at a time.
+/// Lets one test run at a time, because the bytes of all are counted.
 static ALONE: Mutex<()> = Mutex::new(());
 
 const ROWS: usize = 256;
@@ -200,6 +200,9 @@ fn bf16_keeps_the_value_and_halves_the_memory() {
 
 #[test]
 fn a_part_that_is_computed_again_saves_as_its_surroundings() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
     use burn::module::Param;
     let device = flex();
     let weight = Param::from_tensor(noise(5, [WIDTH, WIDTH], &device));
@@ -223,6 +226,9 @@ fn a_part_that_is_computed_again_saves_as_its_surroundings() {
 
 #[test]
 fn a_rule_ends_with_its_call() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
     let device = flex();
     let x = noise(1, [ROWS, WIDTH], &device).require_grad();
     let gradient = |saved: Option<SavedType>| {
