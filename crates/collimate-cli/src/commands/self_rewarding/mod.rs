@@ -2,6 +2,7 @@
 
 mod args;
 mod files;
+mod ranked;
 mod run;
 mod world;
 
