@@ -272,6 +272,8 @@ fn a_memory_limit_cuts_micro_batches() {
             loss(run)
         );
     }
+    // A run whose micro-batches were cut can be continued.
+    succeed("dpo", folder, &["--resume", "--out", "some"]);
     // What was typed stays.
     let more = ["--memory-limit", "302MB", "--out", "typed", "--set"];
     let more = [&more[..], &["align.train.micro_batch_tokens=5000"]].concat();
@@ -279,4 +281,38 @@ fn a_memory_limit_cuts_micro_batches() {
     assert_eq!(tokens("typed"), 5000);
     let output = run("dpo", folder, &["--memory-limit", "1GB"]);
     assert!(text(&output.stderr).contains("your own data"), "{output:?}");
+}
+
+/// The plan of `ppo` counts the answers that are written. The cut micro-batches of trainings that a
+/// run does not make are no given options.
+#[test]
+fn runs_that_write_are_planned_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let model = model();
+    let prompts: Vec<String> = (0..40).map(|i| format!("the cat {i} ?")).collect();
+    fs::write(folder.join("prompts.txt"), prompts.join("\n")).unwrap();
+    let sizes = "--reward short --rollouts 1 --rollout-size 16 --mini-batch 16 --ppo-epochs 1 \
+                 --response-tokens 8 --max-length 48";
+    let mut arguments = vec!["--model", model.as_str(), "--prompts", "prompts.txt"];
+    arguments.extend(sizes.split_whitespace());
+    let limit = ["--memory-limit", "300.1MB", "--out", "ppo"];
+    let told = text(&succeed("ppo", folder, &[&arguments[..], &limit].concat()).stderr);
+    assert!(told.contains("while answers are written"), "{told}");
+    let config = json(&folder.join("ppo/config.json"));
+    let tokens = config["policy"]["ppo"]["micro_batch_tokens"].as_u64();
+    assert!(tokens.is_some_and(|tokens| tokens < 8192), "{tokens:?}");
+    succeed("ppo", folder, &["--resume", "--out", "ppo"]);
+
+    write_rows(&folder.join("pairs.jsonl"), &rows(40));
+    let arguments = [
+        "--model",
+        &model,
+        "--ift",
+        "pairs.jsonl",
+        "--set",
+        "pretrain.micro_batch_tokens=100",
+        "--print-config",
+    ];
+    succeed("self-rewarding", folder, &arguments);
 }

@@ -39,11 +39,7 @@ fn a_run_says_everything() {
     for (out, more, estimator) in [
         ("critic", &[][..], "critic"),
         ("rloo", &["--estimator", "rloo"][..], "rloo"),
-        (
-            "grpo",
-            &["--estimator", "grpo", "--policy-lora"][..],
-            "grpo",
-        ),
+        ("grpo", &["--estimator", "grpo", "--lora"][..], "grpo"),
     ] {
         let arguments = [&["--config", &config, "--out", out], more].concat();
         let output = succeed("ppo", folder, &arguments);
@@ -361,7 +357,13 @@ fn what_is_refused() {
     let with_prompts = format!("--model {model} --prompts {prompts}");
     let nowhere = format!("{with_prompts} --max-length 40 --reward-model nowhere");
     refused(&nowhere, "nowhere");
-    let unused = "--estimator rloo --value-head";
+    refused("--critic reward_model", "give --reward-model");
+    let by_encoder = format!(
+        "{with_prompts} --max-length 40 --response-tokens 8 --critic reward_model \
+         --reward-model {encoder}"
+    );
+    refused(&by_encoder, "encoder");
+    let unused = "--estimator rloo --critic value_head";
     refused(unused, "critic is value_head");
     refused(&format!("{with_prompts} --max-length 100000"), "at most");
     let short = format!("{with_prompts} --max-length 10 --response-tokens 8 --out a");

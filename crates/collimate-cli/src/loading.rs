@@ -39,6 +39,15 @@ impl GenerationWeights {
             Self::Int8 => Some(PackedType::Int8),
         })
     }
+
+    /// Returns the largest number of bytes that a weight of the copy takes.
+    pub(crate) fn bytes(self) -> f64 {
+        match self {
+            Self::Exact => 4.0,
+            Self::Bf16 => 2.0,
+            Self::Int8 => 1.0,
+        }
+    }
 }
 
 /// Number type of the activations that are saved for the backward pass.

@@ -1,12 +1,14 @@
 //! Options of reinforcement learning, for the commands `ppo` and `ser`.
 
-use collimate::lm::Llama;
+use std::path::{Path, PathBuf};
+
+use collimate::lm::{Architecture, Llama};
 use collimate::nn::{LoraConfig, ValueModel};
 use collimate::ppo::{
     CriticConfig, Estimator, KlControl, KlUnit, PpoConfig, RewardConfig, RewardScaling,
 };
 use collimate::recipes::Adaptation;
-use collimate::recipes::ppo::{CriticStart, PolicyConfig, TrainedPolicy};
+use collimate::recipes::ppo::{PolicyConfig, TrainedPolicy};
 use collimate::reward::RewardModel;
 
 use crate::common::{self, Failure};
@@ -18,8 +20,9 @@ pub(crate) trait HasPolicy {
     fn policy(&mut self) -> &mut PolicyConfig;
 }
 
-/// Returns the short names of the options of the policy stage, which are stored at `policy`.
-pub(crate) fn flags<C: HasPolicy + 'static>() -> Vec<Flag<C>> {
+/// Returns the short names of the options of the policy stage, which are stored at `policy`. `lora` is
+/// the name of the flag for adapters of the policy.
+pub(crate) fn flags<C: HasPolicy + 'static>(lora: &'static str) -> Vec<Flag<C>> {
     let flags = vec![
         Flag::change(
             "estimator",
@@ -32,7 +35,12 @@ pub(crate) fn flags<C: HasPolicy + 'static>() -> Vec<Flag<C>> {
         ),
         Flag::of("rollouts", "N", &["policy.ppo.rollouts"]),
         Flag::of("rollout-size", "N", &["policy.ppo.rollout_size"]),
-        Flag::of("samples-per-prompt", "N", &["policy.ppo.samples_per_prompt"]).rare(),
+        Flag::of(
+            "samples-per-prompt",
+            "N",
+            &["policy.ppo.samples_per_prompt"],
+        )
+        .rare(),
         Flag::of("mini-batch", "N", &["policy.ppo.mini_batch_size"]).rare(),
         Flag::of("ppo-epochs", "N", &["policy.ppo.ppo_epochs"]).rare(),
         Flag::of("response-tokens", "N", &["policy.ppo.max_new_tokens"]),
@@ -71,31 +79,29 @@ pub(crate) fn flags<C: HasPolicy + 'static>() -> Vec<Flag<C>> {
             |config: &mut C, name, _| scaling(&mut config.policy().ppo.reward.scaling, name),
         )
         .rare(),
+        Flag::of("critic", "NAME", &["policy.critic"]).rare(),
         Flag::switch(
-            "value-head",
-            &["policy.critic"],
-            "Put a value head on the policy instead of a critic made from the reward model",
-            |config: &mut C, _, _| {
-                config.policy().critic = CriticStart::ValueHead;
-                Ok(())
-            },
-        )
-        .rare(),
-        Flag::switch(
-            "policy-lora",
+            lora,
             &["policy.adaptation"],
             "Train low-rank adapters of the policy (r 8, alpha 32, no dropout) instead of all weights",
             |config: &mut C, _, _| {
-                config.policy().adaptation = Adaptation::Lora(LoraConfig {
-                    dropout: 0.0,
-                    ..LoraConfig::default()
-                });
+                let adaptation = &mut config.policy().adaptation;
+                if matches!(adaptation, Adaptation::Full) {
+                    *adaptation = Adaptation::Lora(adapters());
+                }
                 Ok(())
             },
-        )
-        .rare(),
+        ),
     ];
     flags.into_iter().map(|flag| flag.under("Policy")).collect()
+}
+
+/// Returns the adapters of a policy. Reinforcement learning runs without dropout.
+pub(crate) fn adapters() -> LoraConfig {
+    LoraConfig {
+        dropout: 0.0,
+        ..LoraConfig::default()
+    }
 }
 
 fn number(text: &str) -> Result<f64, Failure> {
@@ -239,6 +245,20 @@ pub(crate) fn warn(policies: &[TrainedPolicy<Llama>]) {
     for warning in policies.iter().flat_map(|policy| policy.report.warnings()) {
         common::tell(&format!("warning: {warning}"));
     }
+}
+
+/// Returns the folder of the model that a separate critic starts from; `None` if the run has no
+/// separate critic.
+pub(crate) fn critic_folder(
+    config: &PolicyConfig,
+    parameters: Option<u64>,
+    reward_model: Option<&Path>,
+) -> Option<PathBuf> {
+    let folder = reward_model?;
+    config.ppo.estimator.critic()?;
+    let wanted = config.critic.takes_reward_model(parameters.unwrap_or(0));
+    let decoder = common::architecture(folder).is_ok_and(|found| found != Architecture::Encoder);
+    (wanted && decoder).then(|| folder.to_owned())
 }
 
 /// Creates a critic that starts as a copy of a reward model.

@@ -18,7 +18,7 @@ pub enum Precision {
     F32,
     /// bf16: inputs, weights and gradients are rounded to about three digits before they are
     /// multiplied. On flex, sums and results are f32
-    /// ([`linear_bf16`](collimate_ops::linear_bf16)); on other devices, results are rounded too.
+    /// (`linear_bf16`); on other devices, results are rounded too.
     /// This saves time on processors and devices with a unit for bf16, such as AMX. On other
     /// processors it is as slow as f32.
     Bf16,

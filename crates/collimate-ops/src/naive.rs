@@ -277,6 +277,8 @@ pub fn selected_logp_capped(
     let [rows, _] = hidden.dims();
     let [vocab, _] = weight.dims();
     let chunk = (LOGITS_AT_ONCE / vocab.max(1)).max(1);
+    // Widened once, and not for each part.
+    let weight = as_type_of(&hidden, weight);
     let parts = (0..rows).step_by(chunk).map(|start| {
         let len = chunk.min(rows - start);
         let logits = linear(hidden.clone().narrow(0, start, len), weight.clone(), None);

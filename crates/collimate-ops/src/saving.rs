@@ -16,9 +16,11 @@ pub enum SavedType {
 /// are not saved at all: the backward pass computes them again from the inputs of these operations,
 /// which are saved anyway.
 ///
-/// The rule holds for the fused operations of flex on the calling thread. Parameters, and queries
-/// and keys of an attention, are never rounded: scores of some models are so large that the rounded
-/// keys would give other weights. Other devices save what their own operations need.
+/// The rule holds for the fused operations of flex on the calling thread. Weights of linear layers, of
+/// norms and of tables, inputs of [`layer_norm`](crate::layer_norm), and queries and keys of an
+/// attention are never rounded: in rows with a large mean the rounding would be larger than the
+/// deviations, and scores of some models are so large that the rounded keys would give other weights.
+/// Other devices save what their own operations need.
 ///
 /// PyTorch has the same concept as `torch.autograd.graph.saved_tensors_hooks`.
 ///

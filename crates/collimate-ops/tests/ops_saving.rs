@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 use burn::tensor::{Device, Tensor};
 use collimate_core::Segment;
 use collimate_ops::{
-    AttentionPlan, Heads, LowRankUpdate, SavedType, Visibility, adapted_linear, linear, recomputed,
-    rms_norm, saving, segment_attention, swiglu,
+    AttentionPlan, DropMask, Heads, LowRankUpdate, SavedType, Visibility, adapted_linear,
+    layer_norm, linear, recomputed, rms_norm, saving, segment_attention, swiglu,
 };
 use collimate_testkit::{Noise, flex, host, tensor};
 
@@ -250,4 +250,64 @@ fn a_rule_ends_with_its_call() {
         gradient(None)
     });
     assert_eq!(inner, exact, "the outer rule is back");
+}
+
+/// Rounding to bf16 moves a number near 50 by up to an eighth, more than the deviations here.
+#[test]
+fn a_norm_of_rows_with_a_large_mean_is_exact() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let device = flex();
+    let x = (noise(3, [ROWS, WIDTH], &device) + 50.0).require_grad();
+    let ones = Tensor::<1>::ones([WIDTH], &device);
+    let factors = noise(4, [ROWS, WIDTH], &device);
+    let gradient = |saved: SavedType| {
+        let biases = [None, Some(ones.clone())];
+        biases.map(|bias| {
+            let y = saving(saved, || layer_norm(x.clone(), ones.clone(), bias, 1e-5));
+            let loss = (y * factors.clone()).sum();
+            host(&x.grad(&loss.backward()).expect("a gradient"))
+        })
+    };
+    assert_eq!(gradient(SavedType::F32), gradient(SavedType::Bf16));
+}
+
+/// An adapter with dropout reads the rounded input through its mask.
+#[test]
+fn a_masked_adapter_learns_from_rounded_inputs() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let device = flex();
+    let weight = noise(5, [INNER, WIDTH], &device);
+    let a = noise(6, [RANK, WIDTH], &device).require_grad();
+    let b = noise(7, [INNER, RANK], &device).require_grad();
+    // A wide input that requires a gradient, as within a network.
+    let x = noise(8, [ROWS, WIDTH], &device).require_grad();
+    let bytes: Vec<u8> = (0..2 * ROWS * WIDTH)
+        .map(|i| (i * 97 % 251) as u8)
+        .collect();
+    let mask = DropMask::new([ROWS, WIDTH], 0.3, &bytes);
+    let gradients = |saved: SavedType| {
+        let update = LowRankUpdate {
+            a: a.clone(),
+            b: b.clone(),
+            scale: 2.0,
+            mask: Some(mask.clone()),
+        };
+        let y = saving(saved, || {
+            adapted_linear(x.clone(), weight.clone(), None, update)
+        });
+        let grads = (y.clone() * y).sum().backward();
+        [&a, &b, &x].map(|leaf| host(&leaf.grad(&grads).expect("a gradient")))
+    };
+    let (exact, rounded) = (gradients(SavedType::F32), gradients(SavedType::Bf16));
+    assert_ne!(exact[0], rounded[0], "nothing was rounded");
+    for (exact, rounded) in exact.iter().zip(&rounded) {
+        let largest = exact.iter().fold(0f32, |most, value| most.max(value.abs()));
+        let apart = exact.iter().zip(rounded).map(|(a, b)| (a - b).abs());
+        let apart = apart.fold(0f32, f32::max);
+        assert!(apart < 0.02 * largest, "{apart} of {largest}");
+    }
 }

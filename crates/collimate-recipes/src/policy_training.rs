@@ -68,7 +68,9 @@ impl PolicyTraining<'_> {
 
     /// Returns the reference that a loss needs: log-probabilities of the pairs under a model. They
     /// are read from the run folder if an earlier start of this run has computed them. For pairs on
-    /// disk, which may be many, the model itself is the reference.
+    /// disk, which may be many, the model itself is the reference. The same holds if the training
+    /// reads fewer pairs than there are: `reads` is the number of pairs that it reads, evaluations
+    /// included.
     pub(crate) fn reference<M: CausalLm>(
         &self,
         stage: &str,
@@ -76,14 +78,20 @@ impl PolicyTraining<'_> {
         (model, hash): (&M, &str),
         train: &RowSource<TokenizedPair>,
         held_out: &[TokenizedPair],
+        reads: u64,
     ) -> Result<Reference<M>, RecipeError> {
         if loss.reference_need() == ReferenceNeed::None {
             return Ok(Reference::None);
         }
-        let train = match (train, self.adaptation) {
-            (RowSource::Memory(pairs), _) => pairs,
-            (RowSource::Store(_), Adaptation::Lora(_)) => return Ok(Reference::AdaptersOff),
-            (RowSource::Store(_), Adaptation::Full) => return Ok(Reference::Model(model.clone())),
+        let all = train.len() + held_out.len();
+        let train = match train {
+            RowSource::Memory(pairs) if reads >= all as u64 => pairs,
+            RowSource::Memory(_) | RowSource::Store(_) => {
+                return Ok(match self.adaptation {
+                    Adaptation::Lora(_) => Reference::AdaptersOff,
+                    Adaptation::Full => Reference::Model(model.clone()),
+                });
+            }
         };
         Ok(Reference::Logps {
             train: self.stored_logps(stage, model, hash, train)?,

@@ -16,7 +16,6 @@ mod saving;
 use std::path::PathBuf;
 
 use clap::{ArgMatches, FromArgMatches};
-use collimate::burn::tensor::FloatDType;
 use collimate::data::TextTokenizer;
 use collimate::prelude::Device;
 use schemars::JsonSchema;
@@ -34,7 +33,7 @@ pub(crate) use saving::{FileArgs, SaveAs, SavingArgs};
 use crate::commands::Syntax;
 use crate::common::{DeviceName, Failure, usage};
 use crate::names;
-use crate::preview::{Limit, Preview, cap_micro_batches};
+use crate::preview::{Abilities, Held, Limit, Preview, cap_micro_batches};
 use crate::start::Start;
 use print::yaml;
 
@@ -84,6 +83,13 @@ pub(crate) trait Layered: 'static {
     /// world.
     fn preview(_: &Self::Config) -> Option<Preview> {
         None
+    }
+
+    /// Returns the models and micro-batches that a run holds in memory; `None` for the synthetic
+    /// world.
+    fn held(config: &Self::Config) -> Option<Held> {
+        let preview = Self::preview(config)?;
+        (!preview.trainings.is_empty()).then(|| preview.held())
     }
 
     /// Refuses rows that the run itself would refuse, for `--dry-run`.
@@ -167,6 +173,13 @@ impl<L: Layered> Options<L> {
         let base = L::inputs(&config).models.first().map(|path| path.as_path());
         self.run.saving.check(base, &value)?;
         let device = self.run.device.open()?;
+        if self.run.dry_run && !L::ESTIMATES {
+            return Err(
+                "--dry-run cannot estimate this command, which learns from texts that the model \
+                 writes"
+                    .into(),
+            );
+        }
         let (config, run) = self.planned(config, &given, &device)?;
         if run.dry_run {
             return match L::preview(&config) {
@@ -174,11 +187,6 @@ impl<L: Layered> Options<L> {
                     L::check_rows(&config, &preview.tokenizer()?)?;
                     preview.print(&device, run.gradient_checkpointing)
                 }
-                None if !L::ESTIMATES => Err(
-                    "--dry-run cannot estimate this command, which learns from texts that the \
-                     model writes"
-                        .into(),
-                ),
                 None => Err(usage(format!(
                     "--dry-run estimates only runs on your own data: give --{} too",
                     L::OWN
@@ -201,13 +209,12 @@ impl<L: Layered> Options<L> {
         device: &Device,
     ) -> Result<(L::Config, RunArgs), Failure> {
         let mut run = self.run.clone();
-        let Some(preview) = L::preview(&config) else {
+        let Some(held) = L::held(&config) else {
             return match run.memory_limit {
-                Some(_) => Err(usage(
-                    "--memory-limit is for trainings on your own data, except ppo and \
-                     self-rewarding"
-                        .to_owned(),
-                )),
+                Some(_) => Err(usage(format!(
+                    "--memory-limit is for trainings on your own data: give --{} too",
+                    L::OWN
+                ))),
                 None => Ok((config, run)),
             };
         };
@@ -216,8 +223,8 @@ impl<L: Layered> Options<L> {
             return Ok((config, run));
         }
         let limit = Limit::new(run.memory_limit);
-        let half = device.supports_dtype(FloatDType::BF16);
-        let plan = match preview.plan(limit, run.gradient_checkpointing, half) {
+        let abilities = Abilities::of(device);
+        let plan = match held.plan(limit, run.gradient_checkpointing, abilities) {
             Ok(plan) => plan,
             // An estimate is asked for, or the run has begun already.
             Err(error) if run.dry_run || run.resume => {

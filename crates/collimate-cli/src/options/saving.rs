@@ -20,7 +20,7 @@ const HEADING: &str = "Saved models";
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Dtype {
-    /// 32 bits, as in memory
+    /// 32 bits
     #[default]
     F32,
     /// 16 bits with the range of f32
@@ -91,8 +91,8 @@ impl SavingArgs {
                 Err("--save-as adapter needs a base model: give --model".into())
             }
             (SaveAs::Adapter, Some(_)) if !trains_adapters(config) => Err(
-                "--save-as adapter: this run trains all weights: give --lora too (ppo: \
-                 --policy-lora), or leave --save-as out"
+                "--save-as adapter: this run trains all weights: give --lora too, or leave --save-as \
+                 out"
                     .into(),
             ),
             (SaveAs::Adapter, Some(_)) if self.files.shard_size.is_some() => {

@@ -1,5 +1,7 @@
 //! Refusals of options that have no effect on a run.
 
+use collimate::train::TrainConfig;
+
 use super::{OnData, Own};
 use crate::common::{Failure, usage};
 use crate::options::{Given, MOST_TEXTS, check_count};
@@ -64,9 +66,16 @@ fn of_files(own: &Own<'_>, given: &Given) -> [(&'static str, bool); 16] {
 
 /// Returns the options of the synthetic world, which have no effect with files.
 fn of_world(own: &Own<'_>, default: &Own<'_>) -> [(&'static str, bool); 5] {
-    let differ = |a, b| match own.one_seed {
-        true => changed(a, b),
-        false => a != b,
+    // The memory plan also lowers the micro-batches of trainings that a run does not make.
+    let differ = |a: &TrainConfig, b: &TrainConfig| {
+        let a = &TrainConfig {
+            micro_batch_tokens: b.micro_batch_tokens,
+            ..a.clone()
+        };
+        match own.one_seed {
+            true => changed(a, b),
+            false => a != b,
+        }
     };
     let sft = own.sft.zip(default.sft);
     [

@@ -11,6 +11,11 @@ use crate::options::Flag;
 pub(crate) trait Adapts {
     /// Returns the parameters to train, to be changed.
     fn adaptation(&mut self) -> &mut Adaptation;
+
+    /// Returns the adapters that a flag switches on.
+    fn fresh_adapters(&self) -> LoraConfig {
+        LoraConfig::default()
+    }
 }
 
 /// A configuration with a loss on pairs.
@@ -149,9 +154,10 @@ pub(crate) fn lora_form<C: Adapts + 'static>(paths: &'static [&'static str]) -> 
 
 /// Returns the options of the adapters, after switching adapters on.
 fn adapters<C: Adapts>(config: &mut C) -> &mut LoraConfig {
+    let fresh = config.fresh_adapters();
     let adaptation = config.adaptation();
     if matches!(adaptation, Adaptation::Full) {
-        *adaptation = Adaptation::Lora(LoraConfig::default());
+        *adaptation = Adaptation::Lora(fresh);
     }
     match adaptation {
         Adaptation::Lora(lora) => lora,

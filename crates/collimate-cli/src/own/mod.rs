@@ -139,6 +139,7 @@ impl<'a> Own<'a> {
             saved_activations: self.saved_activations,
             trainings,
             models: 1,
+            copies: 0,
             pool: None,
             left_out,
         })

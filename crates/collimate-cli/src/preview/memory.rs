@@ -3,8 +3,6 @@
 use serde_json::Value;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-use super::weights::Weights;
-use super::{Preview, RowsOf};
 use crate::common::Failure;
 
 /// Share of the free memory that a run may take, unless the user gives a limit.
@@ -21,6 +19,9 @@ pub(super) struct Memory {
     pub(super) state: f64,
     /// Values that are kept for the backward pass, for each token of a micro-batch.
     pub(super) per_token: f64,
+    /// Copy of the weights, keys and values while answers are written. No micro-batch is in memory
+    /// then.
+    pub(super) writing: f64,
 }
 
 impl Memory {
@@ -29,7 +30,7 @@ impl Memory {
     }
 
     fn of(self, tokens: f64) -> f64 {
-        self.fixed() + tokens * self.per_token
+        self.fixed() + (tokens * self.per_token).max(self.writing)
     }
 
     /// Returns the number of tokens that fit into a limit.
@@ -39,14 +40,21 @@ impl Memory {
 
     /// Describes the memory for a largest micro-batch of `tokens` tokens.
     pub(super) fn describe(self, tokens: f64) -> String {
-        format!(
+        let mut text = format!(
             "about {:.1} GB: weights {:.2}, gradients and optimiser {:.2}, a micro-batch of \
              {tokens:.0} tokens {:.2}",
             gb(self.of(tokens)),
             gb(self.weights),
             gb(self.state),
             gb(tokens * self.per_token)
-        )
+        );
+        if self.writing > 0.0 {
+            text += &format!(
+                " (while answers are written, {:.2} instead)",
+                gb(self.writing)
+            );
+        }
+        text
     }
 }
 
@@ -101,71 +109,49 @@ pub(crate) struct Plan {
     pub(crate) told: String,
 }
 
-impl Preview {
-    /// Plans micro-batches that fit into the limit. Micro-batches are cut first. If even one example
-    /// does not fit, blocks are computed again in the backward pass.
-    ///
-    /// `half` is true if the device holds matrices of 16 bits.
-    ///
-    /// # Errors
-    /// Weights, gradients and optimiser alone need more than is free.
-    pub(crate) fn plan(&self, limit: Limit, recompute: bool, half: bool) -> Result<Plan, Failure> {
-        let unchanged = Plan {
+impl Plan {
+    /// Returns the plan that changes nothing.
+    pub(super) fn unchanged(recompute: bool) -> Self {
+        Self {
             recompute,
             tokens: None,
             told: String::new(),
-        };
-        // A model that cannot be read is reported when it is loaded.
-        let Ok(weights) = Weights::of(&self.model) else {
-            return Ok(unchanged);
-        };
-        let memory = |recompute| self.memory(&weights, recompute, half);
-        // Both answers of a pair follow one prompt.
-        let longest = self.max_length * if self.rows == RowsOf::Pairs { 2 } else { 1 };
-        let asked = self.trainings.iter().map(|training| {
-            let batch = training.train.batch_size.saturating_mul(longest);
-            let most = training.train.micro_batch_tokens.unwrap_or(batch);
-            most.min(batch).max(longest)
-        });
-        let Some(asked) = asked.max() else {
-            return Ok(unchanged);
-        };
-        fit(memory, [asked, longest], limit, recompute)
-    }
-}
-
-impl Preview {
-    /// Returns the memory of the training. `half` is true if the device holds matrices of 16 bits.
-    pub(super) fn memory(&self, weights: &Weights, recompute: bool, half: bool) -> Memory {
-        let stays_half = self.lora && half && weights.has_half();
-        let saved = self.saved_activations.for_weights(stays_half);
-        weights.memory(self.lora, recompute, half, saved)
+        }
     }
 }
 
 /// Plans micro-batches of at most `asked` tokens, and at least `longest`.
-fn fit(
+///
+/// # Errors
+/// See [`Held::plan`](super::Held::plan).
+pub(super) fn fit(
     memory: impl Fn(bool) -> Memory,
     [asked, longest]: [usize; 2],
     limit: Limit,
     recompute: bool,
+    advice: &str,
 ) -> Result<Plan, Failure> {
     let kept = memory(recompute);
     let most = limit.bytes;
     if kept.of(asked as f64) <= most {
-        return Ok(Plan {
-            recompute,
-            tokens: None,
-            told: String::new(),
-        });
+        return Ok(Plan::unchanged(recompute));
     }
+    let most_allowed = format!("{:.1} GB, three quarters of the free memory", gb(most));
     if kept.fixed() > most && !limit.given {
         return Err(format!(
             "the training needs about {:.1} GB for weights, gradients and optimiser alone, but may \
-             take {:.1} GB, three quarters of the free memory: train adapters (--lora), take a \
-             smaller model, or allow more with --memory-limit",
+             take {most_allowed}: {advice}, take a smaller model, or allow more with --memory-limit",
             gb(kept.fixed()),
-            gb(most)
+        )
+        .into());
+    }
+    let writing = kept.fixed() + kept.writing;
+    if writing > most && !limit.given {
+        return Err(format!(
+            "writing answers needs about {:.1} GB, but the run may take {most_allowed}: give \
+             --generation-weights int8 or a shorter --max-length, or allow more with \
+             --memory-limit",
+            gb(writing),
         )
         .into());
     }
@@ -183,6 +169,8 @@ fn fit(
     }
     if kept.fixed() > most {
         told += "; weights, gradients and optimiser alone are above the limit";
+    } else if writing > most {
+        told += "; writing answers goes beyond the limit";
     } else if fits < longest {
         told += &format!(
             "; an example of {longest} tokens may go beyond the limit: give a shorter --max-length"
@@ -234,6 +222,7 @@ mod tests {
         weights: 1e9,
         state: 0.0,
         per_token: 1e6,
+        writing: 0.0,
     };
 
     /// A plan for a training that keeps 1 MB for each token, or a tenth of it if it recomputes.
@@ -246,7 +235,7 @@ mod tests {
             bytes: limit,
             given,
         };
-        fit(memory, [8000, 1000], limit, recompute)
+        fit(memory, [8000, 1000], limit, recompute, "train less")
     }
 
     #[test]
@@ -288,6 +277,36 @@ mod tests {
         assert!(found.told.contains("alone are above"), "{}", found.told);
     }
 
+    /// Answers are written while no micro-batch is in memory, so the larger of the two counts.
+    #[test]
+    fn written_answers_count_if_they_take_more_than_a_micro_batch() {
+        let plan = |limit: f64, given: bool| {
+            let memory = |_| Memory {
+                writing: 5e9,
+                ..MEMORY
+            };
+            let limit = Limit {
+                bytes: limit,
+                given,
+            };
+            fit(memory, [4000, 1000], limit, false, "train less")
+        };
+        assert_eq!(plan(6.4e9, false).unwrap(), Plan::unchanged(false));
+        let error = plan(6.2e9, false).unwrap_err().to_string();
+        assert!(
+            error.contains("writing answers needs about 6.3 GB") && error.contains("int8"),
+            "{error}"
+        );
+        // All of the micro-batch fits; only a limit that the user gives goes beyond it.
+        let found = plan(6.2e9, true).unwrap();
+        assert_eq!((found.recompute, found.tokens), (false, Some(4000)));
+        assert!(
+            found.told.contains("writing answers goes beyond"),
+            "{}",
+            found.told
+        );
+    }
+
     #[test]
     fn given_sizes_stay() {
         let mut config = json!({
@@ -310,6 +329,9 @@ mod tests {
 
     #[test]
     fn there_is_free_memory() {
-        assert!(free() > 0);
+        let memory = MemoryRefreshKind::nothing().with_ram();
+        let system =
+            System::new_with_specifics(RefreshKind::nothing().with_memory(memory)).unwrap();
+        assert!((1..=system.total_memory()).contains(&free()), "{}", free());
     }
 }

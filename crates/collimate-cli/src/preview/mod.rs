@@ -1,6 +1,7 @@
 //! `--dry-run`: rows, tokens, steps, memory and time of a run, before a model is loaded.
 
 mod disk;
+mod held;
 mod memory;
 mod pool;
 mod speed;
@@ -8,7 +9,6 @@ mod weights;
 
 use std::path::{Path, PathBuf};
 
-use collimate::burn::tensor::FloatDType;
 use collimate::core::PreferencePair;
 use collimate::data::{
     AnswerEnd, Format, Input, ReadOptions, SftExample, TextTokenizer, TokenizeReport, Truncation,
@@ -23,6 +23,7 @@ use crate::rendering::Rendering;
 use crate::runs;
 
 pub(crate) use disk::free_bytes;
+pub(crate) use held::{Abilities, Beside, Held, TRAIN_ADAPTERS, Writing, largest, parameters};
 pub(crate) use memory::{Limit, cap_micro_batches};
 pub(crate) use pool::Pool;
 use weights::Weights;
@@ -51,6 +52,8 @@ pub(crate) struct Preview {
     pub(crate) trainings: Vec<Training>,
     /// Number of models that the run saves.
     pub(crate) models: usize,
+    /// Number of models beside the trained one that are held in memory, if all weights are trained.
+    pub(crate) copies: usize,
     /// Description of the parts of the run that the estimate leaves out.
     pub(crate) left_out: Option<&'static str>,
 }
@@ -178,8 +181,7 @@ impl Preview {
             ));
         }
         lines.push(("model", weights.describe(self.lora)));
-        let half = device.supports_dtype(FloatDType::BF16);
-        let memory = self.memory(&weights, recompute, half);
+        let memory = self.held().memory(recompute, Abilities::of(device))?;
         lines.push(("memory", memory.describe(largest)));
         lines.push(("disk", self.disk(&weights)));
         let rate = speed::flops_per_second(device, weights.hidden);

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use collimate::data::adapter_chain;
 use collimate::gguf::Gguf;
-use collimate::lm::{EncoderConfig, LlamaConfig};
+use collimate::lm::{BatchLimits, EncoderConfig, LlamaConfig};
 use collimate::ops::SavedType;
 use serde_json::Value;
 
 use super::memory::Memory;
 use crate::common::Failure;
+use crate::loading::GenerationWeights;
 
 /// Sizes of a model.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Weights {
     half: u64,
     pub(super) hidden: usize,
     layers: usize,
+    /// Length of the keys of one token in one layer, which is also the length of its values.
+    keys: usize,
     intermediate: usize,
     /// Number of parameters of the table of embeddings.
     table: u64,
@@ -60,6 +63,10 @@ impl Weights {
                 half += found.1;
             }
         }
+        if chain.len() > 1 {
+            // Adapters are folded into the matrices when the folder is read, which widens them.
+            half = 0;
+        }
         if parameters == 0 {
             return Err(format!(
                 "{} holds no .safetensors file with weights",
@@ -73,6 +80,7 @@ impl Weights {
                 half,
                 hidden: encoder.hidden_size,
                 layers: encoder.num_hidden_layers,
+                keys: encoder.hidden_size,
                 intermediate: encoder.intermediate_size,
                 table: encoder.vocab_size as u64 * encoder.hidden_size as u64,
                 output: Output::None,
@@ -85,6 +93,7 @@ impl Weights {
             half,
             hidden: decoder.hidden_size,
             layers: decoder.num_hidden_layers,
+            keys: decoder.num_key_value_heads * decoder.head_dim(),
             intermediate: decoder.intermediate_size,
             table: decoder.vocab_size as u64 * decoder.hidden_size as u64,
             output: match decoder.tie_word_embeddings {
@@ -123,6 +132,12 @@ impl Weights {
         self.half > 0
     }
 
+    /// Returns the bytes of the weights in memory. Matrices keep their 16 bits if `half` is true.
+    pub(super) fn held(&self, half: bool) -> f64 {
+        let saved = if half { 2 * self.half } else { 0 };
+        (4 * self.parameters - saved) as f64
+    }
+
     /// Returns the memory of a training. `half` is true if the device holds matrices of 16 bits.
     pub(super) fn memory(
         &self,
@@ -132,13 +147,10 @@ impl Weights {
         saved: SavedType,
     ) -> Memory {
         let all = 4.0 * self.parameters as f64;
-        // Frozen matrices keep their 16 bits. Gradients and AdamW's two moments each have the size
-        // of the trained weights; adapters are a few per cent of all parameters.
+        // Gradients and AdamW's two moments each have the size of the trained weights; adapters are a
+        // few per cent of all parameters.
         let (weights, trained) = match lora {
-            true => {
-                let saved = if half { 2.0 * self.half as f64 } else { 0.0 };
-                (all - saved, 0.03 * all)
-            }
+            true => (self.held(half), 0.03 * all),
             false => (all, all),
         };
         let (hidden, layers) = (self.hidden as f64, self.layers as f64);
@@ -158,7 +170,17 @@ impl Weights {
             weights,
             state: 3.0 * trained,
             per_token,
+            writing: 0.0,
         }
+    }
+
+    /// Returns the memory of writing answers of at most `max_length` tokens with their prompts: the
+    /// copy of the weights, and the keys and values of all rows that grow together.
+    pub(super) fn writing(&self, copy: GenerationWeights, max_length: usize) -> f64 {
+        let limits = BatchLimits::default();
+        let tokens = limits.rows.saturating_mul(max_length).min(limits.tokens);
+        let tokens = tokens.max(max_length) as f64;
+        self.multiplied(true) * copy.bytes() + tokens * 4.0 * 2.0 * (self.layers * self.keys) as f64
     }
 }
 

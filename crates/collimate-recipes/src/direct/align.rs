@@ -92,7 +92,9 @@ pub fn align<M: CausalLm>(
         true => None,
         false => Some(training.logps("start validation", start, &validation)?),
     };
-    let reference = training.reference(&title, config.loss, (start, &hash), &train, &held_out)?;
+    let of_start = (start, hash.as_str());
+    let reads = reads(&train_config, train.len(), held_out.len());
+    let reference = training.reference(&title, config.loss, of_start, &train, &held_out, reads)?;
     let rows = train.len();
     let objective = DirectObjective::new(
         train,
@@ -131,4 +133,41 @@ pub fn align<M: CausalLm>(
         steps: trained.steps,
         seconds: started.elapsed().as_secs_f64().max(trained.seconds),
     })
+}
+
+/// Returns the number of pairs that a training reads, each as often as it is read: the batches of
+/// all steps, and the held-out pairs at every evaluation.
+fn reads(train: &TrainConfig, pairs: usize, held_out: usize) -> u64 {
+    let steps = train.total_steps(pairs);
+    let batches = steps.saturating_mul(train.batch_size.min(pairs) as u64);
+    let evaluations = train.eval_every.map_or(0, |every| steps / every.max(1));
+    batches.saturating_add(evaluations.saturating_mul(held_out as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_training_reads_its_batches_and_the_held_out_pairs_of_every_evaluation() {
+        let train = TrainConfig {
+            batch_size: 4,
+            max_steps: Some(5),
+            eval_every: Some(2),
+            ..TrainConfig::default()
+        };
+        assert_eq!(reads(&train, 100, 10), 20 + 2 * 10);
+        let never = TrainConfig {
+            eval_every: None,
+            ..train.clone()
+        };
+        assert_eq!(reads(&never, 100, 10), 20);
+        let one_pass = TrainConfig {
+            max_steps: None,
+            epochs: 1.0,
+            ..never
+        };
+        // The last batch may be partial; counting it as whole only keeps the reference as it was.
+        assert_eq!(reads(&one_pass, 10, 0), 12);
+    }
 }

@@ -11,12 +11,30 @@ use crate::{Adaptation, RecipeError};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CriticStart {
+    /// `value_head` for a policy of more than 50 million parameters, because a second model of that
+    /// size costs much time and memory; else `reward_model`.
+    #[default]
+    Auto,
     /// The reward model that the policy is trained against, if it reads the policy's tokens; else
     /// the same as `value_head`.
-    #[default]
     RewardModel,
     /// A fresh head on the policy's own hidden states.
     ValueHead,
+}
+
+/// Number of parameters of a policy above which the critic is a value head by default.
+const VALUE_HEAD_ABOVE: u64 = 50_000_000;
+
+impl CriticStart {
+    /// Returns true if the critic of a policy with this number of parameters starts from the reward
+    /// model.
+    pub fn takes_reward_model(self, parameters: u64) -> bool {
+        match self {
+            Self::Auto => parameters <= VALUE_HEAD_ABOVE,
+            Self::RewardModel => true,
+            Self::ValueHead => false,
+        }
+    }
 }
 
 /// Options of the stage that trains policies against rewards.
@@ -25,7 +43,7 @@ pub enum CriticStart {
 /// |---|---|---|
 /// | `ppo` | see [`PpoConfig`] | every policy's stage name begins with `ppo.stage` |
 /// | `adaptation` | `full` | `full`, `lora` without dropout: of the policy, and of a separate critic |
-/// | `critic` | `reward_model` | `reward_model`, `value_head`; RLOO and GRPO have no critic |
+/// | `critic` | `auto` | `auto`, `reward_model`, `value_head`; RLOO and GRPO have no critic |
 /// | `max_length` | 512 | longest sequence in tokens, above `ppo.max_new_tokens` |
 /// | `watched` | 4 | number of prompts whose answers the report shows during training |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,7 +95,7 @@ impl PolicyConfig {
             }
         }
         if self.critic == CriticStart::ValueHead && self.ppo.estimator.critic().is_none() {
-            let allowed = "reward_model, the default: rloo and grpo have no critic";
+            let allowed = "auto, the default: rloo and grpo have no critic";
             return Err(OptionError::new("critic", "value_head", allowed).into());
         }
         if self.max_length <= self.ppo.max_new_tokens {
@@ -85,5 +103,18 @@ impl PolicyConfig {
             return Err(OptionError::new("max_length", self.max_length, allowed).into());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_policies_get_a_value_head() {
+        let auto = CriticStart::Auto;
+        assert!(auto.takes_reward_model(50_000_000) && !auto.takes_reward_model(50_000_001));
+        assert!(CriticStart::RewardModel.takes_reward_model(u64::MAX));
+        assert!(!CriticStart::ValueHead.takes_reward_model(1));
     }
 }

@@ -11,7 +11,7 @@ use collimate_ppo::{ActorCritic, Estimator, KlReference, PpoConfig, PpoTask, tra
 use collimate_run::{RunContext, RunFolder};
 use collimate_train::{hash_json, model_hash};
 
-use super::config::{CriticStart, PolicyConfig};
+use super::config::PolicyConfig;
 use super::data::{PolicyData, PolicyInputs, RewardArm};
 use super::duels::{Scored, duels};
 use super::outcome::{PolicyOutcome, PolicyReport, TrainedPolicy};
@@ -222,7 +222,8 @@ impl<M: CausalLm> Stage<'_, '_, M> {
         if !matches!(ppo.estimator, Estimator::Critic(_)) {
             return Ok(ActorCritic::policy_only(policy));
         }
-        let wanted = self.config.critic == CriticStart::RewardModel;
+        let size = burn::module::Module::num_params(self.start) as u64;
+        let wanted = self.config.critic.takes_reward_model(size);
         if let Some(critic) = arm.critic.clone().filter(|_| wanted) {
             let ValueModel { backbone, head } = critic;
             let backbone = self.config.adaptation.begin(&backbone, key.with(1))?;

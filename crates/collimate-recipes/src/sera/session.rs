@@ -172,8 +172,14 @@ impl<M: CausalLm> Session<'_, M> {
         let training = self.training(seed);
         let reference = (reference, hashes.1.as_str());
         let pairs = RowSource::Memory(pairs);
-        let reference =
-            training.reference(stage, self.config.loss, reference, &pairs, &held_out)?;
+        let reference = training.reference(
+            stage,
+            self.config.loss,
+            reference,
+            &pairs,
+            &held_out,
+            u64::MAX,
+        )?;
         let loss = self.config.loss;
         let objective = DirectObjective::new(
             pairs,

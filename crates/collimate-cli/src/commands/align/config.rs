@@ -256,6 +256,8 @@ pub(crate) fn preview<C: Aligned>(
     Some(Preview {
         // The start model is saved too.
         models: 1 + policies,
+        // The start, and with several methods the policies that are trained already.
+        copies: policies,
         ..preview
     })
 }

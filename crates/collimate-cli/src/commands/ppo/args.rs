@@ -1,22 +1,25 @@
 //! Options of the command `ppo`, and their short names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use collimate::data::ChatFallback;
-use collimate::lm::LlamaConfig;
-use collimate::nn::Precision;
-use collimate::recipes::ppo::PolicyConfig;
+use collimate::lm::{Architecture, LlamaConfig};
+use collimate::nn::{LoraConfig, Precision};
+use collimate::recipes::Adaptation;
+use collimate::recipes::ppo::{CriticStart, PolicyConfig};
 use collimate::train::TrainConfig;
 use collimate::world::WorldConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::commands::rule::rules::Rule;
-use crate::common::Failure;
+use crate::common::{self, Failure};
 use crate::loading::{GenerationWeights, SavedActivations};
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, MOST_TOKENS, Options, check_count};
-use crate::own::{defaults, flags};
+use crate::own::defaults;
+use crate::own::flags::{self, Adapts};
 use crate::policy::{self, HasPolicy};
+use crate::preview::{Beside, Held, TRAIN_ADAPTERS, Writing, largest, parameters};
 use crate::rendering::TemplateKwargs;
 use crate::start::Start;
 
@@ -123,6 +126,11 @@ impl Default for Config {
     }
 }
 
+/// Returns true for the folder of an encoder, whose weights are never trained here.
+fn is_encoder(folder: &Path) -> bool {
+    common::architecture(folder).is_ok_and(|found| found == Architecture::Encoder)
+}
+
 /// The command `ppo`.
 #[derive(Debug)]
 pub(crate) struct Ppo;
@@ -130,6 +138,16 @@ pub(crate) struct Ppo;
 impl HasPolicy for Config {
     fn policy(&mut self) -> &mut PolicyConfig {
         &mut self.policy
+    }
+}
+
+impl Adapts for Config {
+    fn adaptation(&mut self) -> &mut Adaptation {
+        &mut self.policy.adaptation
+    }
+
+    fn fresh_adapters(&self) -> LoraConfig {
+        policy::adapters()
     }
 }
 
@@ -173,7 +191,8 @@ impl Layered for Ppo {
             Flag::of("max-length", "N", &["policy.max_length"]),
             Flag::of("seed", "N", &["policy.ppo.seed"]),
         ];
-        flags.extend(policy::flags());
+        flags.extend(policy::flags("lora"));
+        flags.extend(flags::lora_form(&["policy.adaptation"]));
         flags
     }
 
@@ -201,6 +220,12 @@ impl Layered for Ppo {
                 "label needs reward_model, because label names a label of that model".into(),
             );
         }
+        if given.typed("policy.critic")
+            && config.policy.critic == CriticStart::RewardModel
+            && config.reward_model.is_none()
+        {
+            return Err("critic is reward_model, but there is none: give --reward-model".into());
+        }
         if config.model.is_none() {
             let given = [
                 ("prompts", config.prompts.is_some()),
@@ -222,6 +247,41 @@ impl Layered for Ppo {
             }
         }
         Ok(())
+    }
+
+    fn held(config: &Config) -> Option<Held> {
+        let model = config.model.clone()?;
+        let (policy, ppo) = (&config.policy, &config.policy.ppo);
+        let lora = matches!(policy.adaptation, Adaptation::Lora(_));
+        let reward_model = config.reward_model.clone().map(|folder| Beside {
+            keeps_half: lora || is_encoder(&folder),
+            folder,
+        });
+        Some(Held {
+            lora,
+            keeps_half: lora,
+            // With adapters the reference is the policy without them.
+            copies: usize::from(!lora),
+            saved_activations: config.saved_activations,
+            critic: policy::critic_folder(
+                policy,
+                parameters(&model),
+                config.reward_model.as_deref(),
+            ),
+            beside: reward_model.into_iter().collect(),
+            asked: largest(
+                ppo.mini_batch_size,
+                policy.max_length,
+                ppo.micro_batch_tokens,
+            ),
+            longest: policy.max_length,
+            advice: TRAIN_ADAPTERS,
+            writing: Some(Writing {
+                weights: config.generation_weights,
+                max_length: policy.max_length,
+            }),
+            model,
+        })
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {

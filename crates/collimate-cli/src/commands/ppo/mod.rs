@@ -10,7 +10,7 @@ use collimate::data::{OnRewrittenPrompt, SftExample, TextTokenizer, Truncation};
 use collimate::lm::{Architecture, Encoder, Llama, Pretrained, TextGenerator, eos_token_ids};
 use collimate::nn::{Adaptable, Backbone, HfFolder, HfReward, LoadOptions, ValueModel};
 use collimate::prelude::Device;
-use collimate::recipes::ppo::{PolicyData, RewardArm};
+use collimate::recipes::ppo::{CriticStart, PolicyData, RewardArm};
 use collimate::recipes::world::WorldModel;
 use collimate::recipes::{Adaptation, AnswerScorer};
 use collimate::reward::{RewardModel, RewardScorer};
@@ -129,7 +129,7 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
         .with_precision(config.precision)?;
     let length = config.policy.max_length;
     runs::check_length(length, &model)?;
-    let (name, scorer, critic, reward) = reward(config, &tokenizer, start.device)?;
+    let (name, scorer, critic, reward) = reward(start, &tokenizer, &model)?;
     let eos = eos_token_ids(dir)?;
     let asked = match &config.prompts {
         Some(file) => prompts::read(&[], Some(file))?
@@ -219,7 +219,12 @@ type Reward = (String, Box<dyn Scorer>, Option<ValueModel<Llama>>, String);
 
 /// Returns the reward: its name, the scorer, a start for the critic if there is one, and a short
 /// description.
-fn reward(config: &Config, tokenizer: &TextTokenizer, device: &Device) -> Result<Reward, Failure> {
+fn reward(
+    start: &Start<'_, Config>,
+    tokenizer: &TextTokenizer,
+    policy: &Llama,
+) -> Result<Reward, Failure> {
+    let (config, device) = (start.config, start.device);
     let Some(dir) = &config.reward_model else {
         let rule = config.reward.unwrap_or(Rule::Happy);
         let about = format!("a rule: {}", rule.about());
@@ -245,21 +250,51 @@ fn reward(config: &Config, tokenizer: &TextTokenizer, device: &Device) -> Result
     let label = config.label.as_deref();
     if common::architecture(dir)? == Architecture::Encoder {
         let model = RewardModel::<Encoder>::load_label(dir, label, loading::frozen(device))?;
+        if config.policy.critic == CriticStart::RewardModel {
+            return Err(
+                "critic is reward_model, but the reward model is an encoder: leave --critic out"
+                    .into(),
+            );
+        }
         let length = scored(model.backbone.max_positions());
         return Ok((name, scorer(model, own, length), None, about));
     }
     // The critic starts from this model, so its matrices are frozen only beside adapters.
     let mut model = RewardModel::<Llama>::load_label(dir, label, held(config, device))?;
     let saved = config.saved_activations.beside(&mut model.backbone);
-    let model = model.with_saved(saved).with_precision(config.precision)?;
-    let same = own.inner().get_vocab(true) == tokenizer.inner().get_vocab(true);
+    let model = model
+        .with_saved(saved)
+        .with_recompute(start.args.gradient_checkpointing)
+        .with_precision(config.precision)?;
     let room = model.backbone.max_positions();
-    let critic = (same && room >= config.policy.max_length).then(|| policy::critic(&model));
-    if critic.is_none() && config.policy.ppo.estimator.critic().is_some() {
-        common::tell(
-            "the critic is a value head on the policy, because the reward model has another \
-             vocabulary or reads only shorter texts",
-        );
+    let reasons = [
+        (
+            !config
+                .policy
+                .critic
+                .takes_reward_model(policy.num_parameters() as u64),
+            "a second model of this size would cost much time and memory (--critic reward_model \
+             trains one)",
+        ),
+        (
+            own.inner().get_vocab(true) != tokenizer.inner().get_vocab(true),
+            "the reward model has another vocabulary",
+        ),
+        (
+            room < config.policy.max_length,
+            "the reward model reads only shorter texts",
+        ),
+    ];
+    let against = reasons.iter().find(|(holds, _)| *holds);
+    let critic = against.is_none().then(|| policy::critic(&model));
+    if let Some((_, why)) = against
+        && config.policy.critic != CriticStart::ValueHead
+        && config.policy.ppo.estimator.critic().is_some()
+    {
+        if config.policy.critic == CriticStart::RewardModel {
+            return Err(format!("critic is reward_model, but {why}: leave --critic out").into());
+        }
+        common::tell(&format!("the critic is a value head on the policy: {why}"));
     }
     let length = scored(room);
     Ok((name, scorer(model, own, length), critic, about))

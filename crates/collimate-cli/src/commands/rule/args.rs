@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::rules::Rule;
 use crate::common::{Failure, usage};
+use crate::loading::{GenerationWeights, SavedActivations};
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, MOST_TOKENS, Options, check_count};
 use crate::own::flags::{self, Adapts, HasLoss};
+use crate::preview::{Held, TRAIN_ADAPTERS, Writing, largest};
 use crate::start::Start;
 
 /// Align a language model to a preference that is a Rust function (rules.rs of this crate).
@@ -156,6 +158,33 @@ impl Layered for ByRule {
             config.align.max_length = config.opening_tokens + new_tokens + 2;
         }
         Ok(config.align.check()?)
+    }
+
+    fn held(config: &Config) -> Option<Held> {
+        let align = &config.align;
+        let (train, lora) = (
+            &align.train,
+            matches!(align.adaptation, Adaptation::Lora(_)),
+        );
+        // Both texts of a pair follow one opening.
+        let longest = align.max_length.saturating_mul(2);
+        Some(Held {
+            model: config.model.clone()?,
+            lora,
+            keeps_half: false,
+            saved_activations: SavedActivations::F32,
+            critic: None,
+            // The start, and the policies of the other methods.
+            copies: align.methods.len(),
+            beside: Vec::new(),
+            asked: largest(train.batch_size, longest, train.micro_batch_tokens),
+            longest,
+            writing: Some(Writing {
+                weights: GenerationWeights::Exact,
+                max_length: align.max_length,
+            }),
+            advice: TRAIN_ADAPTERS,
+        })
     }
 
     fn inputs(config: &Config) -> Inputs<'_> {

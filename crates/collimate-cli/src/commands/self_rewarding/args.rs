@@ -16,13 +16,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ranked::{check_ranked, given_eft};
-use super::world;
+use super::{held, world};
 use crate::commands::rule::rules::Rule;
 use crate::common::{Failure, json_name};
 use crate::loading::{GenerationWeights, SavedActivations};
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, Options, check_count};
 use crate::own::defaults;
 use crate::own::flags::{self, Adapts, HasLoss};
+use crate::preview::Held;
 use crate::rendering::TemplateKwargs;
 use crate::start::Start;
 
@@ -249,6 +250,10 @@ impl Layered for SelfRewarding {
         check(config, given)
     }
 
+    fn held(config: &Config) -> Option<Held> {
+        held::held(config)
+    }
+
     fn inputs(config: &Config) -> Inputs<'_> {
         Inputs {
             files: config.files().collect(),
@@ -452,12 +457,17 @@ fn check(config: &Config, typed: &Given) -> Result<(), Failure> {
         );
     }
     let default = Config::default();
+    // The memory plan also lowers the micro-batches of trainings that a run does not make.
+    let pretrain = TrainConfig {
+        micro_batch_tokens: default.pretrain.micro_batch_tokens,
+        ..config.pretrain.clone()
+    };
     let of_world = [
         ("world", config.world != default.world),
         ("llama", config.llama != default.llama),
         ("eft_source", typed.typed("eft_source")),
         ("seed_data", config.seed_data != default.seed_data),
-        ("pretrain", config.pretrain != default.pretrain),
+        ("pretrain", pretrain != default.pretrain),
         (
             "pretrain_texts",
             config.pretrain_texts != default.pretrain_texts,

@@ -2,6 +2,7 @@
 
 mod args;
 mod files;
+mod held;
 mod ranked;
 mod run;
 mod world;

@@ -203,7 +203,7 @@ impl Layered for Ser {
             Flag::of("policy-in-loop", "ROUNDS", &["policy_in_loop"]).rare(),
         ]);
         // Policies are trained only if --stop-after asks for them.
-        all.extend(policy::flags().into_iter().map(Flag::rare));
+        all.extend(policy::flags("policy-lora").into_iter().map(Flag::rare));
         all
     }
 

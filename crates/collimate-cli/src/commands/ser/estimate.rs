@@ -53,6 +53,8 @@ pub(super) fn preview(config: &Config) -> Option<Preview> {
         .preview(RowsOf::Pairs, trainings, Some(left_out))?;
     let preview = Preview {
         writes: false,
+        // Loop 0 or the start, for later loops and controls.
+        copies: 1,
         ..own
     };
     if !real {
