@@ -360,7 +360,8 @@ fn what_is_refused() {
     refused("--critic reward_model", "give --reward-model");
     let by_encoder = format!(
         "{with_prompts} --max-length 40 --response-tokens 8 --critic reward_model \
-         --reward-model {encoder}"
+         --reward-model {}",
+        fixture("bert-reward").display()
     );
     refused(&by_encoder, "encoder");
     let unused = "--estimator rloo --critic value_head";
