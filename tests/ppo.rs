@@ -358,10 +358,14 @@ fn what_is_refused() {
     let nowhere = format!("{with_prompts} --max-length 40 --reward-model nowhere");
     refused(&nowhere, "nowhere");
     refused("--critic reward_model", "give --reward-model");
+    // An encoder with a head and a tokenizer.
+    let scored = folder.join("encoder");
+    copy_tree(&fixture("bert-reward"), &scored);
+    let tokenizer = fixture("bert-mean").join("tokenizer.json");
+    fs::copy(tokenizer, scored.join("tokenizer.json")).unwrap();
     let by_encoder = format!(
         "{with_prompts} --max-length 40 --response-tokens 8 --critic reward_model \
-         --reward-model {}",
-        fixture("bert-reward").display()
+         --reward-model encoder"
     );
     refused(&by_encoder, "encoder");
     let unused = "--estimator rloo --critic value_head";
