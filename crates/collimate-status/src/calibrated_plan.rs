@@ -88,12 +88,21 @@ impl CalibratedPlan {
             of_kind - balance.cut.count()
         });
         let kept = kept - left;
+        // Balanced lengths may leave too few pairs, or none if all sure pairs are of one kind.
+        let goes = match filter.go_anyway {
+            true => kept > 0,
+            false => passes && kept >= filter.min_count,
+        };
+        let (sure, balance, kept) = match goes {
+            true => (sure, balance, kept),
+            false => (Sure::Nothing, None, 0),
+        };
         Ok(Self {
             filter: *filter,
             sure,
             balance,
             summary: PlanSummary {
-                status: Some(match passes || (filter.go_anyway && kept > 0) {
+                status: Some(match goes {
                     true => LearningStatus::Confident,
                     false => LearningStatus::NoConfidence,
                 }),

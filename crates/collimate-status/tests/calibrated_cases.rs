@@ -116,6 +116,18 @@ fn length_balance_leaves_the_least_sure_of_the_frequent_kind() {
     for index in 2..6 {
         assert_eq!(reason(&decision, index), LeaveReason::LengthBalance);
     }
+    // Four are too few if five are needed.
+    let decision = filter(5)
+        .with_longer_wins(labels)
+        .decide_of_lengths(&scores, &lengths);
+    assert_eq!(decision.status, Some(LearningStatus::NoConfidence));
+    assert_eq!(kept(&decision), [0; 0]);
+    assert_eq!(reason(&decision, 0), LeaveReason::Converged);
+    // All sure pairs are of one kind, so none is left.
+    let one_kind = filter(1)
+        .with_longer_wins(labels)
+        .decide_of_lengths(&scores[..6], &lengths[..6]);
+    assert_eq!(one_kind.status, Some(LearningStatus::NoConfidence));
     // Three of four labels have the longer answer chosen: (2 + 1) : 1 of each.
     let labels = LongerWins {
         longer: 29,

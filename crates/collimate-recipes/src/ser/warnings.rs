@@ -88,6 +88,17 @@ fn nothing_kept(labels: &PoolReport) -> String {
     let p = &labels.probabilities;
     let counts = &labels.counts;
     if labels.status == Some(LearningStatus::NoConfidence) {
+        if counts.confident >= labels.min_count {
+            return format!(
+                "The recipe refuses to continue, so the evolved model is the seed model. {} of {} \
+                 pairs have a self-label that is right with the required probability, but fewer \
+                 than {} are left once the longer answer wins in the same share as among the human \
+                 labels: the model is sure of one kind of pair. Label more pairs, beginning with \
+                 the pairs of ask-next.jsonl. The option --set ser.calibrated.length_balance=false \
+                 keeps all sure pairs, and teaches the model their lengths.",
+                counts.confident, labels.pool, labels.min_count
+            );
+        }
         return format!(
             "The recipe refuses to continue, so the evolved model is the seed model. {} of {} \
              pairs have a self-label that is right with the required probability, but {} are \

@@ -97,13 +97,21 @@ fn in_memory(options: Options, pairs: &[Pair]) -> Decision {
             reasons[index] = Err(LeaveReason::LengthBalance);
         }
     }
+    let kept = reasons.iter().filter(|reason| reason.is_ok()).count();
+    let goes = match options.go_anyway {
+        true => kept > 0,
+        false => passes && kept >= options.min_count,
+    };
+    if !goes {
+        reasons.fill(Err(LeaveReason::BelowThreshold));
+    }
     let verdicts: Vec<_> = pairs
         .iter()
         .enumerate()
         .map(|(index, pair)| match reasons[index] {
             _ if !finite(pair) => Err(LeaveReason::NotFinite),
             _ if pair.0.0 == pair.0.1 => Err(LeaveReason::Tie),
-            Err(LeaveReason::BelowThreshold) if !passes && sure[index] >= threshold => {
+            Err(LeaveReason::BelowThreshold) if !goes && sure[index] >= threshold => {
                 Err(LeaveReason::Converged)
             }
             reason => reason.map(|()| (pair.0.1 > pair.0.0, sure[index])),
@@ -114,7 +122,6 @@ fn in_memory(options: Options, pairs: &[Pair]) -> Decision {
         .filter(|&index| finite(&pairs[index]))
         .map(|index| sure[index])
         .collect();
-    let goes = passes || (options.go_anyway && !selection.kept.is_empty());
     Decision {
         status: Some(match goes {
             true => LearningStatus::Confident,
