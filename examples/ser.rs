@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Ends with a table of test accuracies, and `runs/ser-example/report.md` with plots. Ctrl-C stops the run; the same
-//! command continues with it and ends with the same bytes.
+//! command continues with it and ends with the same bytes. The example takes no arguments: change `options` below, or
+//! run `collimate ser`, which has an option for each of them.
 
 use std::path::Path;
 
@@ -52,6 +53,15 @@ fn options() -> SerConfig {
 }
 
 fn main() -> Result<(), collimate::Error> {
+    // An argument without effect would mislead.
+    if let Some(argument) = std::env::args_os().nth(1) {
+        eprintln!(
+            "error: {argument:?}: this example takes no arguments: change `options` in examples/ser.rs, or run \
+             `collimate ser`, which has an option for each of them"
+        );
+        std::process::exit(2);
+    }
+
     // The world knows how good every answer really is, so the report can say how many self-labels are right.
     let world = World::new(&WorldConfig {
         pairs: 4_000,

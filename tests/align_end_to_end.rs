@@ -102,7 +102,7 @@ fn a_run_of_sera_says_everything() {
     let tried = policy(&summary, "best-sera-dpo")["tried"]
         .as_array()
         .unwrap();
-    assert_eq!(tried.len(), 2);
+    assert_eq!(tried.len(), 3, "K̃ of 0, 0.3 and 0.5");
     assert_eq!(tried.iter().filter(|t| t["chosen"] == true).count(), 1);
     let reviewed = &policy(&summary, "sera-dpo")["iterations"][1]["selection"];
     let all = share(&reviewed["noisy_share_of_all"]);

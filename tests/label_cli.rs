@@ -4,13 +4,14 @@ mod common;
 #[path = "../crates/collimate-label/tests/common/http.rs"]
 mod http;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Stdio};
 
-use common::{command, rows, run, text, write_rows};
+use common::{command, fixture, rows, run, succeed, text, write_rows};
 use http::{parts, post};
 use serde_json::{Value, json};
 
@@ -101,6 +102,27 @@ fn yes(left: &str, _: &str) -> &'static str {
         true => "left",
         false => "right",
     }
+}
+
+fn no(left: &str, right: &str) -> &'static str {
+    match yes(left, right) {
+        "left" => "right",
+        _ => "left",
+    }
+}
+
+/// Returns the prompt that a state shows; `None` after the last pair.
+fn prompt(state: &Value) -> Option<String> {
+    let plain = state["pair"]["prompt"][0]["plain"].as_str();
+    plain.map(str::to_owned)
+}
+
+/// Returns the command that the program prints last.
+fn next(stdout: &str) -> &str {
+    stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("next: "))
+        .unwrap()
 }
 
 fn workplace(pairs: usize) -> tempfile::TempDir {
@@ -254,6 +276,109 @@ fn rows_without_labels_are_read() {
         "prompt": asked, "chosen": turn("4"), "rejected": turn("5"), "labeller": "me",
     });
     assert_eq!(labels(folder), [expected]);
+}
+
+/// The most useful pairs of `ask-next.jsonl` come first. A labeller who stops early has labelled
+/// these.
+#[test]
+fn pairs_come_in_the_order_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let questions: Vec<String> = (0..12).rev().map(|i| format!("question {i} ?")).collect();
+    let row = |prompt: &String| json!({"prompt": prompt, "response_a": "yes", "response_b": "no"});
+    let rows: Vec<String> = questions.iter().map(|q| row(q).to_string()).collect();
+    write_rows(&folder.join("ask-next.jsonl"), &rows);
+    let arguments = ["--from", "ask-next.jsonl", "--out", "labels.jsonl"];
+    let arguments = [&arguments[..], &["--repeat", "0.5"]].concat();
+    let labelling = Labelling::start(folder, &arguments);
+    for name in ["anna", "ben"] {
+        let (mut firsts, mut repeats) = (Vec::new(), 0);
+        while let Some(asked) = prompt(&labelling.state(name)) {
+            match firsts.contains(&asked) {
+                true => repeats += 1,
+                false => firsts.push(asked),
+            }
+            labelling.decide(name, yes);
+        }
+        assert_eq!((&firsts, repeats), (&questions, 6));
+    }
+    labelling.post("/api/finish", &json!({ "labeller": "anna" }));
+    assert_eq!(labelling.end().0, Some(0));
+}
+
+/// `ser` finds the labelled pairs in the pool only if both commands read the same prompts.
+#[test]
+fn dialogues_are_read_as_ser_reads_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let turns = "\n\nHuman: one\n\nAssistant: two\n\nHuman: three\n\nAssistant:";
+    let row = json!({"chosen": format!("{turns} yes"), "rejected": format!("{turns} no")});
+    fs::write(folder.join("pairs.jsonl"), format!("{row}\n")).unwrap();
+    let last = "\n\nHuman: three\n\nAssistant:";
+    let other = ["--hh-turns", "full", "--on-bad-row", "drop"];
+    let other = [&other[..], &["--pairs-per-prompt", "5"]].concat();
+    for (out, more, asked) in [
+        ("labels.jsonl", &[][..], last),
+        ("others.jsonl", &other[..], turns),
+    ] {
+        let arguments = ["--from", "pairs.jsonl", "--out", out];
+        let labelling = Labelling::start(folder, &[&arguments[..], more].concat());
+        labelling.decide("me", |_, _| "left");
+        labelling.post("/api/finish", &json!({ "labeller": "me" }));
+        let (code, stdout, stderr) = labelling.end();
+        assert_eq!(code, Some(0), "{stderr}");
+        let label = fs::read_to_string(folder.join(out)).unwrap();
+        let label: Value = serde_json::from_str(&label).unwrap();
+        assert_eq!(label["prompt"], asked);
+        // Options that have the default of `ser` are not repeated.
+        let options: String = more.iter().map(|word| format!(" {word}")).collect();
+        let files = format!("--labelled {out} --unlabelled POOL.jsonl{options}");
+        let command = format!("collimate ser {files} --model DIR --out runs/ser");
+        assert_eq!(next(&stdout), command);
+    }
+}
+
+/// The labeller changes 2 of 25 repeated decisions: c = (1 + √(2 · 23/25 − 1)) / 2 = 0.958.
+#[test]
+fn the_consistency_gives_the_ceiling_of_the_next_command() {
+    let folder = workplace(30);
+    let folder = folder.path();
+    let arguments = ["--from", "pairs.jsonl", "--out", "labels.jsonl"];
+    let arguments = [&arguments[..], &["--repeat", "1"]].concat();
+    let labelling = Labelling::start(folder, &arguments);
+    let (mut seen, mut repeats) = (HashSet::new(), 0);
+    let mut page = labelling.state("me");
+    // Too few repeats say nothing.
+    assert!(!page["next"].as_str().unwrap().contains("--ceiling"));
+    while let Some(asked) = prompt(&page) {
+        let again = !seen.insert(asked);
+        repeats += usize::from(again);
+        page = match again && repeats <= 2 {
+            true => labelling.decide("me", no),
+            false => labelling.decide("me", yes),
+        };
+    }
+    labelling.post("/api/finish", &json!({ "labeller": "me" }));
+    let (code, stdout, stderr) = labelling.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    for line in [
+        // Wilson's interval of 23 in 25, and the same formula of its ends.
+        "consistency on repeated pairs: 92 % (23 of 25, interval 75 to 98 %)",
+        "labels that are right, derived from the consistency: 96 % (interval 85 to 99 %)",
+    ] {
+        assert!(stdout.contains(line), "{line}: {stdout}");
+    }
+    let command = next(&stdout);
+    assert_eq!(page["next"], command);
+    assert!(command.ends_with(" --ceiling 0.96"), "{command}");
+
+    // `ser` takes the command as it is, with a model.
+    let model = fixture("llama-reward").display().to_string();
+    let command = command.replace("DIR", &model) + " --print-config";
+    let words: Vec<&str> = command.split(' ').skip(2).collect();
+    let printed = succeed("ser", folder, &words).stdout;
+    let printed: Value = serde_json::from_slice(&printed).unwrap();
+    assert_eq!(printed["ser"]["calibrated"]["ceiling"], 0.96);
 }
 
 /// Checks that the command ends with one line that contains `says`, and leaves no journal.

@@ -107,7 +107,7 @@ fn a_loss_that_is_not_a_number_stops_the_run() {
         "64",
     ];
     let more = ["--simulate", "--recipe", "paper", "--seed-steps", "epochs"];
-    let more = [&more[..], &["--out", "out"]].concat();
+    let more = [&more[..], &["--ask", "0", "--out", "out"]].concat();
     let output = run("ser", folder, &[&arguments[..], &more].concat());
     let stderr = text(&output.stderr);
     assert!(!output.status.success(), "{stderr}");

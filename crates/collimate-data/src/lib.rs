@@ -31,7 +31,9 @@ pub use read::{
     read_pairs_of, read_questions, read_sft, read_unlabelled,
 };
 pub use row_source::RowSource;
-pub use split::{Grouped, SER_SHARES, part_by_hash, seed_split, split_by_fraction, split_by_hash};
+pub use split::{
+    Grouped, SER_SHARES, group_digests, part_by_hash, seed_split, split_by_fraction, split_by_hash,
+};
 pub use store::{
     Begun, Lengths, RowNumbers, StoreBuilder, StoreKey, StorePlan, StoredRow, StoredRows,
     TokenStore,

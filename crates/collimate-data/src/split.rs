@@ -39,11 +39,11 @@ impl Grouped for SftExample {
     }
 }
 
-/// Returns the group of each row as a digest that does not depend on the order of the rows.
+/// Returns the group of each row as a digest (SHA-256) that does not depend on the order of the rows.
 ///
 /// For rows with a prompt it is the digest of the prompt. For rows without one it is the smallest
 /// digest of the texts in the connected component of shared texts.
-fn group_digests<T: Grouped>(rows: &[T]) -> Vec<[u8; 32]> {
+pub fn group_digests<T: Grouped>(rows: &[T]) -> Vec<[u8; 32]> {
     let mut nodes: HashMap<[u8; 32], usize> = HashMap::new();
     let mut parents: Vec<usize> = Vec::new();
     let mut smallest: Vec<[u8; 32]> = Vec::new();

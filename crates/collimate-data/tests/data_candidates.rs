@@ -204,6 +204,14 @@ fn rows_that_are_none_are_refused_or_dropped() {
             "one answer, in `completion`",
         ),
         (
+            json!({"prompt": "q", "response_a": "a", "response_b": null}),
+            "one answer, in `response_a`",
+        ),
+        (
+            json!({"prompt": "q", "Answer2": "a"}),
+            "one answer, in `Answer2`",
+        ),
+        (
             json!({"prompt": "q", "responses": ["a", {"score": 1}]}),
             "`responses[1]` has no `text`",
         ),

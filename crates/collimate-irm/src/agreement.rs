@@ -6,12 +6,12 @@ use crate::{BestWorst, IrmError};
 /// Verdict of a second policy on pairs that a first policy made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyAgreement {
-    /// True for each pair that both policies rank alike.
+    /// True for each pair whose margin has the same sign under both policies.
     pub agrees: Vec<bool>,
 }
 
 impl PolicyAgreement {
-    /// Returns the share of pairs that both policies rank alike; `None` without pairs.
+    /// Returns the share of pairs on which both policies agree; `None` without pairs.
     pub fn share(&self) -> Option<f64> {
         let n = self.agrees.len();
         let count = self.agrees.iter().filter(|&&agrees| agrees).count();
@@ -24,19 +24,23 @@ impl PolicyAgreement {
     }
 }
 
-/// Asks a second, independently trained policy for the sign of each pair's margin.
+/// Compares the sign of each pair's margin under two policies that were trained apart.
 ///
 /// ```text
-/// agrees = [r₂(x, y_w) > r₂(x, y_l)]        y_w, y_l by the first policy's r₁
+/// agrees = [sign m₁ = sign m₂ ≠ 0]        m_i = r_i(x, y_w) − r_i(x, y_l)
 /// ```
 ///
 /// The verdict of one policy on its own answers may be noise of its training. Two policies trained
-/// apart agree on half of the pairs by chance. The second policy does not agree if its rewards are
-/// equal, or if a reward is not a number.
+/// apart agree on half of the pairs by chance. They do not agree if a margin is 0 or not a number.
+///
+/// Pass plain implicit rewards. A term that both policies share, such as the start model's
+/// likelihood ([`rewards_with_start`](crate::rewards_with_start)), makes them agree whatever they
+/// have learnt. If such a term chose the pair, both margins may be negative, and the policies agree
+/// too.
 ///
 /// # Shapes
-/// `pairs` are (prompt, pair) as in [`Bootstrapped::pairs`](crate::Bootstrapped::pairs). `second`
-/// holds the second policy's rewards of all responses, a row per prompt.
+/// `pairs` are (prompt, pair) as in [`Bootstrapped::pairs`](crate::Bootstrapped::pairs). `first` and
+/// `second` hold the implicit rewards of all responses under each policy, a row per prompt.
 ///
 /// # Errors
 /// Returns [`IrmError::Length`] for a prompt without rewards, or with too few of them for the pair.
@@ -45,7 +49,8 @@ impl PolicyAgreement {
 /// ```
 /// use collimate_irm::{BestWorst, policy_agreement};
 /// let pair = |chosen, rejected| BestWorst { chosen, rejected, margin: 1.0 };
-/// let found = policy_agreement(&[(0, pair(1, 0)), (1, pair(0, 1))], &[[0.0, 2.0], [0.5, 0.5]])?;
+/// let pairs = [(0, pair(1, 0)), (1, pair(0, 1))];
+/// let found = policy_agreement(&pairs, &[[0.0, 1.0], [3.0, 1.0]], &[[0.0, 2.0], [0.5, 0.5]])?;
 /// assert_eq!(found.agrees, [true, false]);
 /// assert_eq!(found.share(), Some(0.5));
 /// assert!(!found.reaches(0.6));
@@ -53,18 +58,31 @@ impl PolicyAgreement {
 /// ```
 pub fn policy_agreement<P: AsRef<[f64]>>(
     pairs: &[(usize, BestWorst)],
+    first: &[P],
     second: &[P],
 ) -> Result<PolicyAgreement, IrmError> {
     let agrees = pairs
         .iter()
         .map(|&(prompt, pair)| {
-            let row = second.get(prompt).map_or(&[][..], AsRef::as_ref);
-            let needed = pair.chosen.max(pair.rejected) + 1;
-            if row.len() < needed {
-                same_length("responses", "second", row.len(), needed)?;
-            }
-            Ok(row[pair.chosen] > row[pair.rejected])
+            let one = margin("first", first, prompt, pair)?;
+            let other = margin("second", second, prompt, pair)?;
+            Ok((one > 0.0 && other > 0.0) || (one < 0.0 && other < 0.0))
         })
         .collect::<Result<_, IrmError>>()?;
     Ok(PolicyAgreement { agrees })
+}
+
+/// Returns the margin of a pair under one policy.
+fn margin<P: AsRef<[f64]>>(
+    name: &'static str,
+    rewards: &[P],
+    prompt: usize,
+    pair: BestWorst,
+) -> Result<f64, IrmError> {
+    let row = rewards.get(prompt).map_or(&[][..], AsRef::as_ref);
+    let needed = pair.chosen.max(pair.rejected) + 1;
+    if row.len() < needed {
+        same_length("responses", name, row.len(), needed)?;
+    }
+    Ok(row[pair.chosen] - row[pair.rejected])
 }

@@ -5,38 +5,54 @@ use collimate_core::Range;
 use crate::IrmError;
 use crate::error::same_length;
 
-/// Finds the responses that are unlikely under the start model: below the `quantile` of all values.
+/// Finds the responses that are unlikely under the start model: below the `quantile` of the start
+/// model's own samples.
 ///
 /// ```text
-/// unlikely_i = a_i < a_(⌊q·n⌋)        a = log ρ(y|x)/|y|, sorted upwards, counted from 0
+/// unlikely_i = a_i < b_(⌊q·n⌋)        a, b = log ρ(y|x)/|y|; the n values b are sorted upwards
+///                                     and counted from 0
 /// ```
 ///
 /// The largest log-ratios of a policy may belong to answers that the start model would never have
-/// given. At most the share q of the responses is unlikely. With q = 0, or if all values are equal,
-/// no response is.
+/// given. The threshold does not move with the policy: a policy that has left the start model may
+/// lose all its responses. With q = 0 no response is unlikely.
 ///
 /// # Shapes
-/// `mean_logps` has one value per response, over all prompts: mean log-probabilities per token, in
-/// nats.
+/// `mean_logps` has one value per response of the policy, and `samples` one value per sample of the
+/// start model, over all prompts. Both are mean log-probabilities per token under the start model,
+/// in nats.
 ///
 /// # Errors
-/// Returns [`IrmError::OutOfRange`] for a `quantile` outside [0, 1), and [`IrmError::NotFinite`]
-/// for a value that is not a finite number.
+/// Returns [`IrmError::OutOfRange`] for a `quantile` outside [0, 1), [`IrmError::NotFinite`] for a
+/// value that is not a finite number, and [`IrmError::Length`] for responses without samples to
+/// compare with.
 ///
 /// # Examples
 /// ```
-/// let unlikely = collimate_irm::unlikely_responses(&[-1.0, -4.0, -2.0, -3.0], 0.25)?;
-/// assert_eq!(unlikely, [false, true, false, false]);
+/// // The start model's own samples: their first quartile is −3.
+/// let samples = [-1.0, -4.0, -2.0, -3.0];
+/// let unlikely = collimate_irm::unlikely_responses(&[-2.5, -3.5, -9.0], &samples, 0.25)?;
+/// assert_eq!(unlikely, [false, true, true]);
 /// # Ok::<(), collimate_irm::IrmError>(())
 /// ```
-pub fn unlikely_responses(mean_logps: &[f64], quantile: f64) -> Result<Vec<bool>, IrmError> {
+pub fn unlikely_responses(
+    mean_logps: &[f64],
+    samples: &[f64],
+    quantile: f64,
+) -> Result<Vec<bool>, IrmError> {
     Range::BelowOne.check("gate", quantile)?;
     finite("start", mean_logps)?;
-    let rank = (quantile * mean_logps.len() as f64).floor() as usize;
-    if rank == 0 {
+    finite("samples", samples)?;
+    if quantile == 0.0 || mean_logps.is_empty() {
         return Ok(vec![false; mean_logps.len()]);
     }
-    let mut sorted = mean_logps.to_vec();
+    let n = samples.len();
+    if n == 0 {
+        same_length("responses", "samples", n, 1)?;
+    }
+    // A quantile just below 1 may round up to n.
+    let rank = ((quantile * n as f64).floor() as usize).min(n - 1);
+    let mut sorted = samples.to_vec();
     let (_, &mut threshold, _) = sorted.select_nth_unstable_by(rank, f64::total_cmp);
     Ok(mean_logps.iter().map(|&value| value < threshold).collect())
 }

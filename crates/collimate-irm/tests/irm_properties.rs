@@ -253,20 +253,22 @@ proptest! {
 
     #[test]
     fn the_gate_is_a_rank_in_a_sorted_list(
-        values in prop::collection::vec((-6_i8..0).prop_map(f64::from), 1..40),
-        quantile in 0.0_f64..1.0,
+        values in prop::collection::vec((-9_i8..0).prop_map(f64::from), 1..40),
+        samples in prop::collection::vec((-6_i8..0).prop_map(f64::from), 1..40),
+        quantile in 0.001_f64..0.999,
     ) {
-        let unlikely = unlikely_responses(&values, quantile).unwrap();
-        // A value is unlikely if it is smaller than every value from the rank on in the sorted list.
-        let mut sorted = values.clone();
+        let unlikely = unlikely_responses(&values, &samples, quantile).unwrap();
+        // A value is unlikely if it is smaller than every sample from the rank on in the sorted list.
+        let mut sorted = samples.clone();
         sorted.sort_by(f64::total_cmp);
-        let rank = (quantile * values.len() as f64) as usize;
+        let rank = (quantile * samples.len() as f64) as usize;
         for (value, unlikely) in values.iter().zip(&unlikely) {
             prop_assert_eq!(*unlikely, sorted[rank..].iter().all(|other| value < other));
         }
-        let count = unlikely.iter().filter(|&&unlikely| unlikely).count();
-        prop_assert!(count <= rank);
-        prop_assert_eq!(unlikely_responses(&values, 0.0).unwrap(), vec![false; values.len()]);
+        let own = unlikely_responses(&samples, &samples, quantile).unwrap();
+        prop_assert!(own.iter().filter(|&&unlikely| unlikely).count() <= rank);
+        let open = unlikely_responses(&values, &samples, 0.0).unwrap();
+        prop_assert_eq!(open, vec![false; values.len()]);
     }
 
     #[test]
@@ -312,12 +314,12 @@ proptest! {
             .collect();
         let made = bootstrap_pairs(&responses, CutPolicy::Drop);
         let pairs: Vec<_> = made.pairs().collect();
-        let same = policy_agreement(&pairs, &rows).unwrap();
+        let same = policy_agreement(&pairs, &rows, &rows).unwrap();
         prop_assert!(same.agrees.iter().all(|&agrees| agrees));
         prop_assert_eq!(same.share(), (!pairs.is_empty()).then_some(1.0));
         let opposite: Vec<Vec<f64>> =
             rows.iter().map(|row| row.iter().map(|r| -r).collect()).collect();
-        let none = policy_agreement(&pairs, &opposite).unwrap();
+        let none = policy_agreement(&pairs, &rows, &opposite).unwrap();
         prop_assert!(!none.agrees.contains(&true));
     }
 

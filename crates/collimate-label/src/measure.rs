@@ -8,6 +8,9 @@ use collimate_eval::{Interval, wilson_interval};
 use crate::queue::{Queue, Verdict};
 use crate::session::Session;
 
+/// Minimum number of repeats from which the reliability of a label is derived.
+const MIN_REPEATS: usize = 20;
+
 /// A share with its counts and its 95 % interval (Wilson).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Share {
@@ -33,7 +36,6 @@ impl Share {
 
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = |share: f64| (100.0 * share).round();
         let Interval {
             estimate,
             low,
@@ -49,6 +51,10 @@ impl fmt::Display for Share {
             percent(high)
         )
     }
+}
+
+fn percent(share: f64) -> f64 {
+    (100.0 * share).round()
 }
 
 /// Progress of a labeller.
@@ -82,6 +88,34 @@ pub struct Measures {
 }
 
 impl Measures {
+    /// Returns the reliability of a label: the probability c that it is right, which means that it
+    /// agrees with the labeller's true preference. It follows from the consistency s of the repeats.
+    ///
+    /// ```text
+    /// s = c² + (1 − c)²,    c = (1 + √(2s − 1)) / 2
+    /// ```
+    ///
+    /// Two decisions agree if both are right or both are wrong. Their errors must be independent: if a
+    /// labeller remembers the first decision and repeats its error, c is too high. The ends of the
+    /// interval are those of s, mapped in the same way.
+    ///
+    /// `None` if fewer than 20 repeats count, or if the interval of s includes ½, which is the
+    /// consistency of a labeller who tosses a coin.
+    pub fn reliability(&self) -> Option<Interval> {
+        let share = self.consistency.filter(|share| share.of >= MIN_REPEATS)?;
+        let right = |same: f64| 0.5 * (1.0 + (2.0 * same - 1.0).sqrt());
+        let Interval {
+            estimate,
+            low,
+            high,
+        } = share.interval;
+        (low > 0.5).then(|| Interval {
+            estimate: right(estimate),
+            low: right(low),
+            high: right(high),
+        })
+    }
+
     /// Returns labels, ties and skips in words.
     fn counts(&self) -> String {
         let counted = |count: usize, what: &str| match count {
@@ -135,6 +169,12 @@ impl Session {
     /// Returns counts and measurements of one labeller.
     pub fn measures(&self, labeller: &str) -> Measures {
         measure(self.queue(labeller).into_iter())
+    }
+
+    /// Returns the reliability of the labels of all labellers together: see
+    /// [`Measures::reliability`].
+    pub fn reliability(&self) -> Option<Interval> {
+        measure(self.queues().map(|(_, queue)| queue)).reliability()
     }
 
     /// Returns the measures of the whole session.
@@ -234,6 +274,15 @@ impl fmt::Display for Summary {
         match &self.all.consistency {
             Some(share) => write!(f, "\nconsistency on repeated pairs: {share}")?,
             None => write!(f, "\nconsistency: not measured, no pair was repeated")?,
+        }
+        if let Some(right) = self.all.reliability() {
+            write!(
+                f,
+                "\nlabels that are right, derived from the consistency: {} % (interval {} to {} %)",
+                percent(right.estimate),
+                percent(right.low),
+                percent(right.high)
+            )?;
         }
         match &self.agreement {
             Some(share) => write!(f, "\nagreement of labellers: {share}")?,

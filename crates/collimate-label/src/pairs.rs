@@ -1,4 +1,4 @@
-//! The pairs to label, without any trace of the order or labels in their file.
+//! The pairs to label, without any trace of the labels, or of the order of two answers, in their file.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -98,7 +98,8 @@ pub(crate) fn answer_name(answer: &str) -> String {
     blake3::hash(answer.as_bytes()).to_hex()[..16].to_owned()
 }
 
-/// The pairs of a session. Each pair occurs once, and pairs with equal answers are left out.
+/// The pairs of a session, in the order of their rows. Each pair occurs once, and pairs with equal
+/// answers are left out.
 ///
 /// # Examples
 /// ```

@@ -43,7 +43,7 @@ pub(crate) struct Made {
     pub(crate) number: u64,
 }
 
-/// One labeller's order and decisions, and the place reached in the order.
+/// One labeller's showings and decisions, and the place reached among the showings.
 #[derive(Debug, Clone)]
 pub(crate) struct Queue {
     key: Key,
@@ -159,44 +159,39 @@ impl Queue {
     }
 }
 
-/// Returns a random order of the first `among` pairs, with repeats of a share of them.
+/// Returns the first `among` pairs in the order of the set, with repeats of a share of them.
 ///
-/// A pair's rank is drawn from its content, so that pairs added later change the order of the
-/// others as little as possible. A repeat is due some pairs after the first showing, or at the end
-/// if that comes earlier. Pairs near the end have no repeat, because fewer than [`MIN_GAP`] other
-/// pairs would lie between.
+/// The set may begin with the pairs whose labels are worth most, and a labeller may stop at any pair.
+/// The repeated pairs are drawn from their content. A repeat is due some pairs after the first
+/// showing, or at the end if that comes earlier. Pairs near the end have no repeat, because fewer than
+/// [`MIN_GAP`] other pairs would lie between.
 fn order(key: Key, pairs: &PairSet, among: usize, repeat: f64) -> Vec<Showing> {
     let among = among.min(pairs.len());
-    let drawn = |pair: usize, purpose| -> u64 {
-        let key = key.with(pairs.at(pair).key().number());
-        key.rng(purpose).random()
-    };
-    let mut order: Vec<usize> = (0..among).collect();
-    order.sort_by_cached_key(|&pair| (drawn(pair, Purpose::Order), pairs.at(pair).key()));
+    let of_pair = |pair: usize| key.with(pairs.at(pair).key().number());
     let mut eligible: Vec<usize> = (0..among.saturating_sub(MIN_GAP)).collect();
-    eligible.sort_by_cached_key(|&place| drawn(order[place], Purpose::Split));
+    eligible.sort_by_cached_key(|&pair| -> u64 { of_pair(pair).rng(Purpose::Split).random() });
     let count = ((repeat * among as f64).round() as usize).min(eligible.len());
-    // For each repeat, the place after which it is due, and the place of the first showing.
+    // For each repeat, the pair after which it is due, and the repeated pair.
     let mut due: Vec<(usize, usize)> = eligible[..count]
         .iter()
-        .map(|&place| {
-            let pair = pairs.at(order[place]).key().number();
-            let mut rng = key.with(pair).rng(Purpose::Sampling);
-            let gap = rng.random_range(MIN_GAP..=MAX_GAP);
-            ((place + gap).min(among - 1), place)
+        .map(|&pair| {
+            let gap = of_pair(pair)
+                .rng(Purpose::Sampling)
+                .random_range(MIN_GAP..=MAX_GAP);
+            ((pair + gap).min(among - 1), pair)
         })
         .collect();
     due.sort_unstable();
     let mut due = due.into_iter().peekable();
     let mut showings = Vec::with_capacity(among + count);
-    for (place, &pair) in order.iter().enumerate() {
+    for pair in 0..among {
         showings.push(Showing {
             pair,
             repeat: false,
         });
-        while let Some((_, first)) = due.next_if(|&(after, _)| after <= place) {
+        while let Some((_, again)) = due.next_if(|&(after, _)| after <= pair) {
             showings.push(Showing {
-                pair: order[first],
+                pair: again,
                 repeat: true,
             });
         }

@@ -1,4 +1,4 @@
-//! A labelling session: the order of pairs for each labeller, their sides, and the decisions.
+//! A labelling session: sides and repeats of the pairs for each labeller, and the decisions.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ const VERSION: u32 = 1;
 /// | `limit` | none | at least 1 |
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SessionOptions {
-    /// Seed of orders, sides and repeats.
+    /// Seed of sides and repeats.
     pub seed: u64,
     /// Share of the pairs that each labeller sees a second time.
     pub repeat: f64,
@@ -89,9 +89,9 @@ pub fn labeller_name(name: &str) -> Result<String, LabelError> {
 /// A labelling session without files and without a page. It takes decisions and returns the next
 /// pair.
 ///
-/// Each labeller has a separate order with separate sides and repeats. They are drawn from the
-/// seed, the name of the labeller and the content of the pairs. The state depends on the events
-/// alone: [`Session::apply`] over the same events gives the same session.
+/// Every labeller gets the pairs in the order of the set. Each has separate sides and repeats, drawn
+/// from the seed, the name of the labeller and the content of the pairs. The state depends on the
+/// events alone: [`Session::apply`] over the same events gives the same session.
 ///
 /// # Examples
 /// ```
@@ -287,7 +287,8 @@ impl Session {
         let misfit = |what: String| LabelError::Misfit(what);
         let pair = self.pairs.find(key).ok_or_else(|| {
             misfit(format!(
-                "pair {key} is not among the pairs to label: give the same --from, or another --out"
+                "pair {key} is not among the pairs to label: give the same --from and the same options \
+                 for reading it, or another --out"
             ))
         })?;
         let names = self.pairs.at(pair).answers().map(answer_name);

@@ -1,5 +1,5 @@
-//! Tests the page in a real browser, by the keyboard. Without chromedriver, the test reports this
-//! and passes.
+//! Tests the page in a real browser, by the keyboard. Without chromedriver, each test reports on
+//! standard error that it is skipped, and passes.
 #![cfg(feature = "server")]
 
 #[path = "common/http.rs"]
@@ -9,6 +9,7 @@ mod webdriver;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -71,6 +72,7 @@ fn start(folder: &Path) -> (Server, PathBuf) {
     let page = Page {
         labeller: "anna".to_owned(),
         next: "collimate ser".to_owned(),
+        ceiling: Some("--ceiling".to_owned()),
     };
     let local = ([127, 0, 0, 1], 0).into();
     (Server::start(local, desk, page).unwrap(), out)
@@ -78,8 +80,7 @@ fn start(folder: &Path) -> (Server, PathBuf) {
 
 #[test]
 fn pairs_are_labelled_by_the_keyboard() {
-    let Some(browser) = Browser::start() else {
-        println!("skipped: no chromedriver (apt-get install chromium chromium-driver)");
+    let Some(browser) = Browser::start_or_skip("pairs_are_labelled_by_the_keyboard") else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
@@ -204,8 +205,7 @@ fn pairs_are_labelled_by_the_keyboard() {
 
 #[test]
 fn the_page_fits_a_phone_and_a_wide_screen() {
-    let Some(browser) = Browser::start() else {
-        println!("skipped: no chromedriver (apt-get install chromium chromium-driver)");
+    let Some(browser) = Browser::start_or_skip("the_page_fits_a_phone_and_a_wide_screen") else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
@@ -220,4 +220,19 @@ fn the_page_fits_a_phone_and_a_wide_screen() {
         let tops = browser.value(tops);
         assert_eq!(tops[0] == tops[1], columns == 2, "{width}: {tops}");
     }
+}
+
+/// Runs a test of this file without a browser. The report must be seen although the test passes.
+#[test]
+fn a_missing_browser_is_reported() {
+    let empty = tempfile::tempdir().unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_page_fits_a_phone_and_a_wide_screen"])
+        .env("PATH", empty.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let line = "SKIPPED the_page_fits_a_phone_and_a_wide_screen: there is no chromedriver";
+    assert!(told.contains(line), "{told}");
 }

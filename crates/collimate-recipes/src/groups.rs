@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use collimate_core::{PreferencePair, Prompt};
+use collimate_data::group_digests;
 
 /// Returns the group number of each pair. Pairs that share a prompt form a group; a pair without a
 /// prompt is a group by itself.
@@ -18,6 +19,19 @@ pub(crate) fn groups(pairs: &[PreferencePair]) -> Vec<usize> {
         .map(|pair| match pair.prompt.is_empty() {
             true => fresh(),
             false => *numbers.entry(&pair.prompt).or_insert_with(&mut fresh),
+        })
+        .collect()
+}
+
+/// Returns the group number of each pair. Pairs that share a prompt form a group, and pairs without a
+/// prompt form groups of shared texts, as in [`split_by_fraction`](collimate_data::split_by_fraction).
+pub(crate) fn groups_of_texts(pairs: &[PreferencePair]) -> Vec<usize> {
+    let mut numbers: HashMap<[u8; 32], usize> = HashMap::new();
+    let digests = group_digests(pairs).into_iter();
+    digests
+        .map(|digest| {
+            let next = numbers.len();
+            *numbers.entry(digest).or_insert(next)
         })
         .collect()
 }

@@ -10,8 +10,8 @@ use collimate_lm::{Llama, LlamaConfig};
 use collimate_nn::Pooling;
 use collimate_recipes::RecipeError;
 use collimate_recipes::ser::{
-    Control, Evolving, LoopStatus, Recipe, RetrainFrom, SerConfig, SerData, SerOutcome, SplitPlan,
-    evolve_with,
+    Control, Evolving, LoopStatus, Recipe, RetrainFrom, SeedSteps, SerConfig, SerData, SerOutcome,
+    SplitPlan, evolve_with,
 };
 use collimate_reward::{RewardModel, score_pairs};
 use collimate_run::{RunContext, RunFolder};
@@ -308,7 +308,7 @@ fn labels_and_a_pool_are_enough() {
             outcome
                 .self_labels
                 .iter()
-                .all(|label| sure(label.probability))
+                .all(|label| label.probability.is_some_and(sure))
         );
         assert_eq!(outcome.ask_next.len(), 7);
         let prompts: BTreeSet<String> = outcome
@@ -365,16 +365,74 @@ fn a_schedule_of_statuses_is_kept() {
         max_loops: 9,
         ..config()
     };
-    config.filter.thresholds.tau_delta = 0.0;
+    // With both thresholds at ½, an easy pair is one whose answers lie on different sides of ½. A
+    // hard pair must be far apart too, so that easy pairs are left for the second loop.
+    config.filter.thresholds.tau_low = 0.5;
+    config.filter.thresholds.tau_high = 0.5;
+    config.filter.thresholds.tau_delta = 0.02;
     let outcome = run(&world, data(&world), &config);
     let statuses: Vec<_> = outcome
         .loops
         .iter()
         .filter_map(|l| l.labels.as_ref()?.status)
         .collect();
-    assert_eq!(statuses[0], LearningStatus::Hard);
-    // Status 2 with a threshold of 0 keeps all pairs except ties.
-    assert!(statuses.len() <= 2);
+    assert_eq!(statuses, [LearningStatus::Hard, LearningStatus::Easy]);
+}
+
+#[test]
+fn without_cross_fitting_no_probability_is_claimed() {
+    let world = world();
+    let mut config = SerConfig {
+        seed_steps: SeedSteps::Epochs,
+        ..config()
+    };
+    // Questions need the models of a cross-fit.
+    let asked = run(&world, data(&world), &config);
+    assert!(asked.cross_fit.is_some() && asked.ask_next.len() == config.ask);
+    config.ask = 0;
+    let plain = run(&world, data(&world), &config);
+    assert!(plain.cross_fit.is_none() && !plain.self_labels.is_empty());
+    assert!(plain.self_labels.iter().all(|l| l.probability.is_none()));
+    let labels = plain.loops[1].labels.as_ref().unwrap();
+    assert_eq!(labels.expected_precision, None);
+}
+
+#[test]
+fn all_stages_of_an_ensemble_are_counted() {
+    let world = world();
+    let mut config = SerConfig {
+        recipe: Recipe::NoisyEnsemble,
+        seed_steps: SeedSteps::Epochs,
+        ask: 0,
+        controls: vec![Control::SeedEnsemble],
+        ..config()
+    };
+    config.ensemble.models = 2;
+    config.ensemble.students = 2;
+    let outcome = run(&world, data(&world), &config);
+    let zero = outcome.loops[0].steps;
+    let steps = outcome.model_report("ser").unwrap().steps;
+    // Two teachers as long as Loop 0, two students in the first round and one in the last.
+    assert_eq!(steps.all, zero + 2 * zero + 3 * steps.own);
+    let teachers = outcome.model_report("seed_ensemble").unwrap().steps;
+    assert_eq!((teachers.own, teachers.all), (zero, 2 * zero));
+}
+
+#[test]
+fn a_control_follows_the_recipe_that_trained() {
+    let world = world();
+    let mut config = SerConfig {
+        recipe: Recipe::Calibrated,
+        also: vec![Recipe::Paper],
+        controls: vec![Control::LongerSeed],
+        ..config()
+    };
+    config.calibrated.min_count = MinCount::Absolute(10_000);
+    let outcome = run(&world, data(&world), &config);
+    let steps = |name: &str| outcome.model_report(name).unwrap().steps.own;
+    assert_eq!(steps("ser"), steps("loop0"));
+    assert!(steps("paper") > steps("loop0"));
+    assert_eq!(steps("longer_seed"), steps("paper"));
 }
 
 #[test]
@@ -390,4 +448,9 @@ fn the_gain_is_tested_on_labels_that_no_model_has_seen() {
     assert_eq!(gain.pairs, outcome.learnt.seed.len());
     assert!(gain.mean.is_finite() && gain.standard_error > 0.0);
     assert!((gain.z - gain.mean / gain.standard_error).abs() < 1e-9);
+    // A recipe that refuses changes nothing, so its gain is exactly 0.
+    let mut config = config;
+    config.calibrated.min_count = MinCount::Absolute(10_000);
+    let refused = run(&world, data(&world), &config).gain.unwrap();
+    assert_eq!((refused.mean, refused.z), (0.0, 0.0));
 }

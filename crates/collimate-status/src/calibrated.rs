@@ -20,10 +20,11 @@ use crate::{CalibratedPlan, Decision, LongerWins, MinCount, PairCalibration, Sta
 pub struct CalibratedConfig {
     /// Smallest probability that a kept label is right, above 0.5 and below 1.
     pub precision: f64,
-    /// Share of the human labels that are right, above 0.5 and at most 1, if known (two labels for
-    /// the same pairs, or `collimate label`'s consistency). No model agrees with noisy annotators
-    /// more often than this share. With a ceiling, `precision` therefore refers to the true labels
-    /// behind the human ones. Null takes the human labels as true.
+    /// Share c of the human labels that are right, above 0.5 and at most 1, if known. No model
+    /// agrees with noisy annotators more often than this share. With a ceiling, `precision`
+    /// therefore refers to the true labels behind the human ones. Null takes the human labels as
+    /// true. If two labels of a pair, from two people or from one person twice, agree in a share s
+    /// of the pairs, c is (1 + √(2s − 1)) / 2; `collimate label` prints c.
     pub ceiling: Option<f64>,
     /// If true, the longer answer is `chosen` in the same share of kept pairs as in the human labels.
     pub length_balance: bool,
@@ -166,8 +167,9 @@ impl CalibratedFilter {
 
     /// Decides like [`decide`](Self::decide), and balances the lengths of the answers. If the
     /// longer answer wins (or loses) in too many kept pairs, the least sure pairs of that kind are
-    /// left. `lengths` holds the lengths of both answers of each pair, in tokens; a pair beyond the
-    /// end of the list has no length.
+    /// left. The number that stays fits the number of pairs of the other kind, plus one (Laplace).
+    /// `lengths` holds the lengths of both answers of each pair, in tokens; a pair beyond the end of
+    /// the list has no length.
     pub fn decide_of_lengths(&self, scores: &[(f32, f32)], lengths: &[(usize, usize)]) -> Decision {
         let pairs = InMemory { scores, lengths };
         let Ok(mut plan) = self.plan(pairs);

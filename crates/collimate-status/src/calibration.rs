@@ -1,5 +1,6 @@
 //! Calibration: a map from the score gap of a pair to a probability.
 
+use collimate_core::OptionError;
 use serde::{Deserialize, Serialize};
 
 use crate::StatusError;
@@ -25,12 +26,15 @@ const BISECTIONS: usize = 200;
 
 impl PairCalibration {
     /// Fits the slope to gaps r(chosen) − r(rejected) of labelled pairs. The gaps come from models
-    /// that have not learnt from these pairs. The fit is maximum a posteriori with the weak prior
-    /// a ~ N(1, 1), a ≥ 0:
+    /// that have not learnt from these pairs. The fit is maximum a posteriori. With m the mean size
+    /// of the gaps, the weak prior is a·m ~ N(1, 1), a ≥ 0:
     ///
     /// ```text
-    /// a = argmin Σ ln(1 + exp(−a·gapᵢ)) + (a − 1)²/2
+    /// a = argmin Σ ln(1 + exp(−a·gapᵢ)) + (a·m − 1)²/2,    m = mean |gapᵢ|
     /// ```
+    ///
+    /// The probabilities do not depend on the scale of the scores: gaps that are ten times as large
+    /// have a tenth of the slope. If all gaps are 0, or if there are none, the slope is 0.
     ///
     /// # Errors
     /// [`StatusError::PairNotFinite`] with the first gap that is not finite.
@@ -63,8 +67,8 @@ impl PairCalibration {
             });
         }
         if let Some(index) = targets.iter().position(|t| !(0.0..=1.0).contains(t)) {
-            let (what, value) = ("the target", targets[index]);
-            return Err(StatusError::PairNotFinite { what, index, value });
+            let (path, value) = (format!("the target of pair {index}"), targets[index]);
+            return Err(OptionError::new(&path, value, "a probability, from 0 to 1").into());
         }
         Self::fit_to(gaps, Some(targets))
     }
@@ -74,16 +78,21 @@ impl PairCalibration {
             let (what, value) = ("the score gap", gaps[index]);
             return Err(StatusError::PairNotFinite { what, index, value });
         }
-        // The derivative grows with a, so bisection finds its only root.
-        let derivative = |a: f64| {
+        let scale = gaps.iter().map(|gap| gap.abs()).sum::<f64>() / gaps.len().max(1) as f64;
+        if scale == 0.0 {
+            return Ok(Self { slope: 0.0 });
+        }
+        // The derivative by b = a·m grows with b, so bisection finds its only root.
+        let derivative = |b: f64| {
             let pairs = gaps.iter().enumerate();
             let pull: f64 = pairs
                 .map(|(index, &gap)| {
                     let target = targets.map_or(1.0, |targets| targets[index]);
-                    gap * (sigmoid(a * gap) - target)
+                    let gap = gap / scale;
+                    gap * (sigmoid(b * gap) - target)
                 })
                 .sum();
-            pull + a - 1.0
+            pull + b - 1.0
         };
         if derivative(0.0) >= 0.0 {
             return Ok(Self { slope: 0.0 });
@@ -101,7 +110,7 @@ impl PairCalibration {
             }
         }
         Ok(Self {
-            slope: 0.5 * (low + high),
+            slope: 0.5 * (low + high) / scale,
         })
     }
 

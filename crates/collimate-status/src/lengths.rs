@@ -60,11 +60,14 @@ pub(crate) fn longer_is_chosen(scores: (f32, f32), lengths: (usize, usize)) -> O
 
 /// Returns the kind that is too frequent among the kept pairs (true: the longer answer is chosen),
 /// and the number of pairs of this kind that may stay.
+///
+/// One pair is added to the count of the other kind (Laplace), as in [`LongerWins::share`]. If the
+/// other kind is absent, some pairs of the frequent kind therefore stay.
 pub(crate) fn excess(kept: LongerWins, wanted: LongerWins) -> Option<(bool, usize)> {
     let LongerWins { longer, shorter } = kept;
     let share = wanted.share();
-    // Largest number of pairs of one kind that fits the number of pairs of the other kind.
-    let room = |others: usize, ratio: f64| (others as f64 * ratio + 1e-9).floor() as usize;
+    // Largest number of pairs of one kind that fits the smoothed number of pairs of the other kind.
+    let room = |others: usize, ratio: f64| ((others + 1) as f64 * ratio + 1e-9).floor() as usize;
     let (kind, count, limit) = if longer as f64 * (1.0 - share) > shorter as f64 * share {
         (true, longer, room(shorter, share / (1.0 - share)))
     } else {

@@ -92,8 +92,8 @@ fn the_ceiling_of_the_annotators_lowers_the_threshold() {
 
 #[test]
 fn length_balance_leaves_the_least_sure_of_the_frequent_kind() {
-    // Six sure pairs whose longer answer wins, two whose shorter one wins; half of each among the
-    // labels.
+    // Six sure pairs whose longer answer wins, two whose shorter one wins. Among the labels, half
+    // are of each kind, so (2 + 1) · 0.5 / 0.5 = 3 of the six stay.
     let mut scores = vec![
         (9.0, 0.0),
         (8.0, 0.0),
@@ -112,23 +112,26 @@ fn length_balance_leaves_the_least_sure_of_the_frequent_kind() {
     let decision = filter(1)
         .with_longer_wins(labels)
         .decide_of_lengths(&scores, &lengths);
-    assert_eq!(kept(&decision), [0, 1, 6, 7]);
-    for index in 2..6 {
+    assert_eq!(kept(&decision), [0, 1, 2, 6, 7]);
+    for index in 3..6 {
         assert_eq!(reason(&decision, index), LeaveReason::LengthBalance);
     }
-    // Four are too few if five are needed.
-    let decision = filter(5)
+    // Five are too few if six are needed.
+    let decision = filter(6)
         .with_longer_wins(labels)
         .decide_of_lengths(&scores, &lengths);
     assert_eq!(decision.status, Some(LearningStatus::NoConfidence));
     assert_eq!(kept(&decision), [0; 0]);
     assert_eq!(reason(&decision, 0), LeaveReason::Converged);
-    // All sure pairs are of one kind, so none is left.
-    let one_kind = filter(1)
-        .with_longer_wins(labels)
-        .decide_of_lengths(&scores[..6], &lengths[..6]);
-    assert_eq!(one_kind.status, Some(LearningStatus::NoConfidence));
-    // Three of four labels have the longer answer chosen: (2 + 1) : 1 of each.
+    // All sure pairs are of one kind: (0 + 1) · 0.5 / 0.5 = 1 stays, which is too few if two are
+    // needed.
+    for (min_count, left) in [(1, &[0][..]), (2, &[])] {
+        let one_kind = filter(min_count)
+            .with_longer_wins(labels)
+            .decide_of_lengths(&scores[..6], &lengths[..6]);
+        assert_eq!(kept(&one_kind), left);
+    }
+    // (29 + 1) of 40 labels have the longer answer chosen. That is 3 : 1, as 6 : 2 is.
     let labels = LongerWins {
         longer: 29,
         shorter: 9,
@@ -156,14 +159,44 @@ fn length_balance_leaves_the_least_sure_of_the_frequent_kind() {
     );
 }
 
-/// The root of Σ gap·(σ(a·gap) − 1) + a − 1 = 0, found by bisection in Python.
+/// Forty sure pairs, all with the longer answer chosen. If nearly all labels are so too, the pairs
+/// say nothing against the model.
+#[test]
+fn sure_pairs_of_one_kind_stay_if_the_labels_are_of_this_kind() {
+    let scores: Vec<(f32, f32)> = (0..40).map(|i| (9.0 - 0.1 * i as f32, 0.0)).collect();
+    let lengths = [(20, 10); 40];
+    let decide = |longer, shorter| {
+        filter(32)
+            .with_longer_wins(LongerWins { longer, shorter })
+            .decide_of_lengths(&scores, &lengths)
+    };
+    // The share is (90 + 1) / (91 + 2) = 91/93, so (0 + 1) · 91/2 = 45 pairs may stay.
+    assert_eq!(kept(&decide(90, 1)), (0..40).collect::<Vec<_>>());
+    // (32 + 1) / (32 + 2) = 33/34, so (0 + 1) · 33/1 = 33 pairs may stay, the surest.
+    let decision = decide(32, 0);
+    assert_eq!(kept(&decision), (0..33).collect::<Vec<_>>());
+    assert_eq!(reason(&decision, 33), LeaveReason::LengthBalance);
+    // (31 + 1) / (32 + 2) = 32/34, so (0 + 1) · 32/2 = 16 pairs may stay, but 32 are needed.
+    assert_eq!(decide(31, 1).status, Some(LearningStatus::NoConfidence));
+    // Labels of the other kind: (0 + 1) · 2/91 pairs may stay, which is none.
+    let decision = decide(1, 90);
+    assert_eq!(decision.status, Some(LearningStatus::NoConfidence));
+    assert!(kept(&decision).is_empty());
+}
+
+/// The root of Σ g·(σ(b·g) − 1) + b − 1 = 0 with g = gap/m, found by bisection in Python; a = b/m.
 #[test]
 fn the_slope_is_the_posterior_mode() {
     let gaps = [2.0, 1.0, -1.5, 0.5, 3.0, -0.2, 1.2];
     let slope = PairCalibration::fit(&gaps).unwrap().slope;
     assert!((slope - SLOPE).abs() < 1e-9, "{slope}");
-    // Without a pair the prior remains; a model that is always wrong is worth nothing.
-    assert_eq!(PairCalibration::fit(&[]).unwrap().slope, 1.0);
+    // The probabilities do not depend on the scale of the scores.
+    let tenth = gaps.map(|gap| gap / 10.0);
+    let of_tenth = PairCalibration::fit(&tenth).unwrap().slope;
+    assert!((of_tenth - 10.0 * SLOPE).abs() < 1e-8, "{of_tenth}");
+    // Without a pair nothing is known; a model that is always wrong is worth nothing.
+    assert_eq!(PairCalibration::fit(&[]).unwrap().slope, 0.0);
+    assert_eq!(PairCalibration::fit(&[0.0; 3]).unwrap().slope, 0.0);
     assert_eq!(PairCalibration::fit(&[-3.0; 40]).unwrap().slope, 0.0);
     let error = PairCalibration::fit(&[1.0, f64::NAN]).unwrap_err();
     assert!(
@@ -174,7 +207,7 @@ fn the_slope_is_the_posterior_mode() {
     );
 }
 
-const SLOPE: f64 = 0.9207832115289798;
+const SLOPE: f64 = 0.816991644916537;
 
 #[test]
 fn a_model_is_calibrated_to_another() {
@@ -185,7 +218,9 @@ fn a_model_is_calibrated_to_another() {
     let slope = PairCalibration::fit_targets(&gaps, &targets).unwrap().slope;
     assert!((slope - 0.5).abs() < 1e-3, "{slope}");
     assert!(PairCalibration::fit_targets(&gaps, &targets[1..]).is_err());
-    assert!(PairCalibration::fit_targets(&[1.0], &[1.5]).is_err());
+    let error = PairCalibration::fit_targets(&[1.0], &[1.5]).unwrap_err();
+    let text = "the target of pair 0 is 1.5 but must be a probability, from 0 to 1";
+    assert_eq!(error.to_string(), text);
 }
 
 #[test]

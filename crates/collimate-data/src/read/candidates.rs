@@ -250,7 +250,8 @@ const ONE: [&str; 6] = [
 pub(super) fn row(row: &Object, sink: &mut Sink<Candidates>) -> Result<(), Bad> {
     let line = sink.line;
     let Some(columns) = Columns::of(row)? else {
-        if let Some(name) = ONE.into_iter().find(|name| row.contains_key(*name)) {
+        let one = ONE.into_iter().find(|name| row.contains_key(*name));
+        if let Some(name) = one.or_else(|| Columns::alone(row)) {
             return Err(Bad::fields(format!(
                 "one answer, in `{name}`: give two or more, as a list `responses` or as \
                  `response_a` and `response_b`"

@@ -75,6 +75,16 @@ impl Columns {
         !matches!(Self::of(row), Ok(None))
     }
 
+    /// Returns the column of an answer in a row that has no second one, such as `response_a` alone.
+    pub(super) fn alone(row: &Object) -> Option<&str> {
+        let given = row.iter().filter(|(_, value)| !value.is_null());
+        let mut names = given.map(|(name, _)| name.as_str());
+        names.find(|name| {
+            let small = name.to_lowercase();
+            ending(&small).is_some_and(|(stem, _)| STEMS.contains(&stem))
+        })
+    }
+
     /// Returns the names of the columns.
     pub(super) fn names(&self) -> Vec<String> {
         match self {

@@ -12,7 +12,8 @@ use super::kept;
 #[test]
 fn the_gate_by_hand() {
     let values = [-3.0, -1.0, -2.0, -5.0, -4.0, -1.0, -2.0, -9.0];
-    // Sorted upwards: −9 −5 −4 −3 −2 −2 −1 −1.
+    // The samples of the start have the same values. Sorted upwards: −9 −5 −4 −3 −2 −2 −1 −1.
+    let samples = [-9.0, -2.0, -1.0, -4.0, -5.0, -2.0, -1.0, -3.0];
     for (quantile, below) in [
         (0.0, vec![]),
         (0.12, vec![]),
@@ -24,29 +25,61 @@ fn the_gate_by_hand() {
         (0.75, vec![0, 2, 3, 4, 6, 7]),
         (0.99, vec![0, 2, 3, 4, 6, 7]),
     ] {
-        let unlikely = unlikely_responses(&values, quantile).unwrap();
+        let unlikely = unlikely_responses(&values, &samples, quantile).unwrap();
         let found: Vec<usize> = (0..8).filter(|&i| unlikely[i]).collect();
         assert_eq!(found, below, "{quantile}");
     }
-    assert_eq!(unlikely_responses(&[-2.0; 4], 0.9), Ok(vec![false; 4]));
-    assert_eq!(unlikely_responses(&[], 0.5), Ok(vec![]));
+    let same = unlikely_responses(&[-2.0; 4], &[-2.0; 3], 0.9);
+    assert_eq!(same, Ok(vec![false; 4]));
+    assert_eq!(unlikely_responses(&[], &samples, 0.5), Ok(vec![]));
+    assert_eq!(unlikely_responses(&[], &[], 0.5), Ok(vec![]));
+    assert_eq!(unlikely_responses(&[-1.0], &[], 0.0), Ok(vec![false]));
+    let text = unlikely_responses(&[-1.0], &[], 0.5)
+        .unwrap_err()
+        .to_string();
+    assert_eq!(text, "responses.samples has 0 values, expected 1");
     for (quantile, part) in [
         (1.0, "gate is 1 but must be"),
         (-0.1, "gate is -0.1 but must be"),
         (f64::NAN, "gate is NaN but must be"),
     ] {
-        let text = unlikely_responses(&values, quantile)
+        let text = unlikely_responses(&values, &samples, quantile)
             .unwrap_err()
             .to_string();
         assert!(text.contains(part), "{text}");
     }
-    let text = unlikely_responses(&[-1.0, f64::NAN], 0.5)
-        .unwrap_err()
-        .to_string();
-    assert_eq!(
-        text,
-        "responses.start[1] is NaN: log-probabilities must be finite"
-    );
+    for (values, samples, name) in [
+        ([-1.0, f64::NAN], [-1.0, -2.0], "start"),
+        ([-1.0, -2.0], [-1.0, f64::NAN], "samples"),
+    ] {
+        let text = unlikely_responses(&values, &samples, 0.5)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            text,
+            format!("responses.{name}[1] is NaN: log-probabilities must be finite")
+        );
+    }
+}
+
+/// The threshold stays where the start model is, however far the policy moves.
+#[test]
+fn a_policy_that_has_left_the_start_loses_every_response() {
+    // Sorted upwards: −4 −3 −2 −1. The first quartile is −3.
+    let samples = [-1.0, -4.0, -2.0, -3.0];
+    for (responses, expected) in [
+        ([-1.0, -4.0, -2.0, -3.0], [false, true, false, false]),
+        ([-3.0, -3.5, -6.0, -1.0], [false, true, true, false]),
+        ([-5.0, -6.0, -7.0, -8.0], [true; 4]),
+        ([-0.5, -0.1, -2.0, -1.0], [false; 4]),
+    ] {
+        let found = unlikely_responses(&responses, &samples, 0.25).unwrap();
+        assert_eq!(found, expected, "{responses:?}");
+    }
+    // The threshold is the smallest sample if q·n is below 1, and the largest one just below q = 1.
+    let at = |quantile| unlikely_responses(&[-4.5, -3.5, -1.5], &samples, quantile).unwrap();
+    assert_eq!(at(0.1), [true, false, false]);
+    assert_eq!(at(1.0 - f64::EPSILON / 2.0), [true; 3]);
 }
 
 #[test]
@@ -154,24 +187,63 @@ fn agreement_by_hand() {
         )
     };
     let pairs = [pair(0, 1, 0), pair(0, 2, 3), pair(2, 0, 1), pair(3, 1, 0)];
+    // All four margins are 1 under the first policy.
+    let first = [
+        vec![0.0, 1.0, 1.0, 0.0],
+        vec![],
+        vec![1.0, 0.0],
+        vec![0.0, 1.0],
+    ];
     let second = [
         vec![0.0, 0.5, -1.0, 2.0],
         vec![],
         vec![1.0, 1.0],
         vec![-3.0, f64::NAN],
     ];
-    let found = policy_agreement(&pairs, &second).unwrap();
+    let found = policy_agreement(&pairs, &first, &second).unwrap();
     // A tie, or a reward that is not a number, is no agreement.
     assert_eq!(found.agrees, [true, false, false, false]);
     assert_eq!(found.share(), Some(0.25));
     assert!(found.reaches(0.25) && !found.reaches(0.26));
-    let none = policy_agreement(&[], &second).unwrap();
+    let none = policy_agreement(&[], &first, &second).unwrap();
     assert!(none.share().is_none() && !none.reaches(0.0));
-    let text = policy_agreement(&[pair(1, 1, 0)], &second)
-        .unwrap_err()
-        .to_string();
-    assert_eq!(text, "responses.second has 0 values, expected 2");
-    assert!(policy_agreement(&[pair(9, 1, 0)], &second).is_err());
+    let text = |first: &[Vec<f64>], second: &[Vec<f64>]| {
+        let found = policy_agreement(&[pair(1, 1, 0)], first, second);
+        found.unwrap_err().to_string()
+    };
+    let full = vec![vec![0.0, 1.0]; 2];
+    assert_eq!(
+        text(&full, &second),
+        "responses.second has 0 values, expected 2"
+    );
+    assert_eq!(
+        text(&first, &full),
+        "responses.first has 0 values, expected 2"
+    );
+    assert!(policy_agreement(&[pair(9, 1, 0)], &first, &second).is_err());
+}
+
+/// A pair that something else than the rewards chose: the signs are compared, not the order of the
+/// pair.
+#[test]
+fn agreement_compares_the_signs_of_both_margins() {
+    let pair = BestWorst {
+        chosen: 0,
+        rejected: 1,
+        margin: 1.0,
+    };
+    for (first, second, expected) in [
+        ([2.0, 1.0], [9.0, 0.0], true),
+        ([1.0, 2.0], [0.0, 9.0], true),
+        ([1.0, 2.0], [9.0, 0.0], false),
+        ([2.0, 1.0], [0.0, 9.0], false),
+        // A margin of 0 has no sign.
+        ([1.0, 1.0], [1.0, 1.0], false),
+        ([f64::NAN, 1.0], [2.0, 1.0], false),
+    ] {
+        let found = policy_agreement(&[(0, pair)], &[first], &[second]).unwrap();
+        assert_eq!(found.agrees, [expected], "{first:?} {second:?}");
+    }
 }
 
 #[test]

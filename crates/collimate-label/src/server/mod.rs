@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::desk::Desk;
 use crate::error::LabelError;
+use crate::session::Session;
 
 /// Time after which an idle connection is closed.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,6 +34,25 @@ pub struct Page {
     pub labeller: String,
     /// Command to run after all pairs are labelled.
     pub next: String,
+    /// Option of this command for the share of the labels that are right, such as `--ceiling`; absent
+    /// if the command has none.
+    pub ceiling: Option<String>,
+}
+
+impl Page {
+    /// Returns the command to run after all pairs are labelled. The option for the share of the labels
+    /// that are right follows if the repeats tell this share ([`Session::reliability`]) and it is
+    /// below 1.
+    pub fn command(&self, session: &Session) -> String {
+        let right = session.reliability();
+        let percent = right.map(|right| (100.0 * right.estimate).round());
+        match (&self.ceiling, percent) {
+            (Some(option), Some(percent)) if percent < 100.0 => {
+                format!("{} {option} {:.2}", self.next, percent / 100.0)
+            }
+            _ => self.next.clone(),
+        }
+    }
 }
 
 /// Reason why a server ended.

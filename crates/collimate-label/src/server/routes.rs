@@ -112,7 +112,8 @@ fn route(shared: &Shared, request: &mut Request<Body>) -> Result<Reply, Reply> {
 }
 
 fn state(desk: &mut Desk, labeller: &str, shared: &Shared) -> Reply {
-    Reply::json(&View::new(desk, labeller, &shared.page.next))
+    let next = shared.page.command(desk.session());
+    Reply::json(&View::new(desk, labeller, next))
 }
 
 fn named(name: &str) -> Result<String, Reply> {

@@ -76,7 +76,7 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(desk: &mut Desk, labeller: &str, next: &str) -> Self {
+    pub(super) fn new(desk: &mut Desk, labeller: &str, next: String) -> Self {
         let pair = desk.next(labeller).map(|shown| Sides {
             prompt: turns(shown.pair.prompt()),
             left: Text::new(shown.left),
@@ -92,7 +92,7 @@ impl View {
             undoable: progress.undoable,
             numbers: numbers(desk, labeller),
             out: desk.out().display().to_string(),
-            next: next.to_owned(),
+            next,
         }
     }
 }

@@ -25,6 +25,7 @@ pub(crate) fn page() -> Page {
     Page {
         labeller: "\"><script>alert(1)</script>".to_owned(),
         next: "collimate ser".to_owned(),
+        ceiling: Some("--ceiling".to_owned()),
     }
 }
 

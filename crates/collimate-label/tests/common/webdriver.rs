@@ -1,5 +1,6 @@
 //! A real browser, driven over the HTTP protocol of WebDriver.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -30,8 +31,26 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
+    /// Starts the browser for a test. Without chromedriver, reports that the test is skipped and returns
+    /// `None`.
+    ///
+    /// The report goes past the macros of the standard library, because a test that passes shows
+    /// nothing of their output. `.ci/run` installs no browser, so a missing browser is not an error
+    /// there either.
+    pub(crate) fn start_or_skip(test: &str) -> Option<Self> {
+        let started = Self::start();
+        if started.is_none() {
+            let line = format!(
+                "SKIPPED {test}: there is no chromedriver (apt-get install chromium chromium-driver)\n"
+            );
+            // A closed standard error does not matter to the test.
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+        started
+    }
+
     /// Starts the browser; `None` if there is no chromedriver.
-    pub(crate) fn start() -> Option<Self> {
+    fn start() -> Option<Self> {
         let probe = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = probe.local_addr().unwrap();
         drop(probe);

@@ -201,6 +201,7 @@ impl<'a> Session<'a> {
             eos: self.eos,
             texts: String::new(),
             gaps: None,
+            start_samples: None,
         };
         let mut trained = alignment.train(stage, model, model, pairs, steps)?;
         trained.model = trained.model.valid();

@@ -24,8 +24,9 @@ pub enum RetrainFrom {
 }
 
 /// An extra run that isolates one cause of the main run's gain. Each control makes as many
-/// optimiser steps as the main run's loops, even if its rule keeps no further pairs. Only the seed
-/// ensemble has the steps of its seed models instead.
+/// optimiser steps as the main run's loops, even if its rule keeps no further pairs. If the main
+/// recipe trained no loop, the first other recipe that did takes the main run's place. Only the seed
+/// ensemble has the steps of its seed models instead. Controls learn without token noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -74,16 +75,13 @@ impl Control {
         }
     }
 
-    /// Returns the filter rule of a control that repeats the loops with another rule.
-    pub(crate) fn rule(self) -> Option<PairRule> {
+    /// Returns the filter rule of a control that repeats the loops with another rule than the
+    /// configured one.
+    pub(crate) fn rule(self, configured: PairRule) -> Option<PairRule> {
         match self {
             Self::Unfiltered => Some(PairRule::Unfiltered),
-            Self::EasyOnly => Some(PairRule::EasyOnly {
-                evidence: Default::default(),
-            }),
-            Self::HardOnly => Some(PairRule::HardOnly {
-                sides: Default::default(),
-            }),
+            Self::EasyOnly => Some(LoopStatus::Easy.rule(configured)),
+            Self::HardOnly => Some(LoopStatus::Hard.rule(configured)),
             Self::EitherPerPair => Some(PairRule::EitherPerPair),
             Self::LongerSeed | Self::SeedEnsemble | Self::OracleLabels => None,
         }
@@ -109,7 +107,7 @@ impl Control {
 /// | `go_anyway` | false | |
 /// | `ensemble` | see [`EnsembleConfig`] | |
 /// | `check_gain` | false | |
-/// | `ask` | 100 | 0: none, and no pass of the seed models over the pool |
+/// | `ask` | 100 | 0: none, and no pass of the seed models over the pool; above 0, the run does cross-fitting |
 /// | `score_centre` | `none` | `none`, `seed_mean` |
 /// | `retrain_from` | `previous` | `previous`, `start` |
 /// | `adaptation` | `full` | `full`, `lora` |
@@ -162,8 +160,9 @@ pub struct SerConfig {
     /// If true, cross-fitting tests whether the recipe lowers the log loss of human labels that it
     /// has not seen. The whole recipe then runs once more for each fold.
     pub check_gain: bool,
-    /// Number of pairs of the pool to propose for human labelling next. With 0, the models of the
-    /// cross-fit do not read the pool, and their agreement is not reported.
+    /// Number of pairs of the pool to propose for human labelling next. Above 0, the run does
+    /// cross-fitting. With 0, the models of the cross-fit read at most 512 pairs of the pool, and
+    /// their agreement is not reported.
     pub ask: usize,
     /// Score centre: the constant subtracted from scores, so that a score equal to the centre has
     /// probability ½.
@@ -174,7 +173,9 @@ pub struct SerConfig {
     pub adaptation: Adaptation,
     /// Loss on the raw scores of a pair.
     pub loss: PairwiseLoss,
-    /// Training options of every stage; the recipe sets `stage` and `seed`.
+    /// Training options of every stage; the recipe sets `stage` and `seed`. Stages whose length the
+    /// recipe sets complete it: `keep_best` and `patience` then have no effect. These are the seed
+    /// model with cross-fitting, the students of `calibrated` and `noisy_ensemble`, and the controls.
     pub train: TrainConfig,
     /// Longest sequence, in tokens, at least 3.
     pub max_length: usize,
@@ -254,6 +255,7 @@ impl SerConfig {
     pub fn cross_fits(&self) -> bool {
         self.seed_steps == SeedSteps::CrossFitted
             || self.check_gain
+            || self.ask > 0
             || self.recipes().contains(&Recipe::Calibrated)
     }
 

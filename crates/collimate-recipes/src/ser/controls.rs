@@ -1,16 +1,15 @@
 //! Controls: runs that isolate a cause of the gain. The last model of each has as many optimiser
-//! steps as the main run's last model.
+//! steps as the last model of the recipe that it is compared with, and learns without token noise.
 
 use collimate_data::oracle_labels;
 use collimate_eval::pairwise_accuracy;
 use collimate_nn::HfReward;
-use collimate_reward::RewardModel;
 use collimate_status::FilterConfig;
 
 use super::config::{Control, RetrainFrom};
 use super::data::SerData;
 use super::final_test::{Candidate, mean_scores};
-use super::loops::{Evolution, Evolved, LoopInputs, LoopRule};
+use super::loops::{Evolution, Evolved, LoopInputs, LoopRule, Teachers};
 use super::outcome::Steps;
 use super::session::{Length, Lesson, Session};
 use crate::RecipeError;
@@ -19,14 +18,15 @@ use crate::lengths::differ;
 /// State that the controls share with the main run.
 pub(crate) struct Setting<'a, B: HfReward> {
     pub(crate) loop_inputs: &'a LoopInputs<'a, B>,
+    /// Main recipe, or, if its loops trained nothing, the first other recipe whose loops trained.
     pub(crate) evolved: &'a Evolved<B>,
     /// Noised seed models of a recipe; empty if no recipe has them.
-    pub(crate) teachers: &'a [RewardModel<B>],
+    pub(crate) teachers: &'a Teachers<B>,
     pub(crate) data: &'a SerData,
 }
 
-/// Runs a control. Returns `None` if it cannot be run: the main run trained no loop, or the human
-/// labels of the pool are not kept.
+/// Runs a control. Returns `None` if it cannot be run: no recipe trained a loop, or the human labels
+/// of the pool are not kept.
 pub(crate) fn run<B: HfReward>(
     session: &mut Session<'_>,
     control: Control,
@@ -100,7 +100,8 @@ pub(crate) fn run<B: HfReward>(
             )))
         }
         Control::Unfiltered | Control::EasyOnly | Control::HardOnly | Control::EitherPerPair => {
-            let rule = control.rule().unwrap_or(session.config.filter.rule);
+            let configured = session.config.filter.rule;
+            let rule = control.rule(configured).unwrap_or(configured);
             let filter = FilterConfig {
                 rule,
                 ..session.config.filter
@@ -131,16 +132,22 @@ fn seed_ensemble<B: HfReward>(
 ) -> Result<Candidate<B>, RecipeError> {
     let inputs = setting.loop_inputs;
     let name = Control::SeedEnsemble.name();
-    let mut models = setting.teachers.to_vec();
+    let Teachers {
+        mut models,
+        steps: mut all,
+    } = setting.teachers.clone();
     if models.is_empty() {
         models.push(inputs.zero.model.clone());
+        all = inputs.zero.steps;
         for index in 2..=session.config.ensemble.models {
             let lesson = Lesson::plain(
                 inputs.seed.to_vec(),
                 inputs.seed_length(session.config, 1.0),
             );
             let stage = format!("{name}{index}");
-            models.push(session.train_unwatched(&stage, inputs.start, lesson)?);
+            let stage = session.train_unwatched(&stage, inputs.start, lesson)?;
+            all += stage.steps;
+            models.push(stage.model);
         }
     }
     let validation = match session.validation.as_slice() {
@@ -153,10 +160,9 @@ fn seed_ensemble<B: HfReward>(
             "validation",
         )?)?),
     };
-    let own = inputs.zero.steps;
     let steps = Steps {
-        own,
-        all: own * models.len() as u64,
+        own: all / models.len() as u64,
+        all,
     };
     Ok(Candidate::new(
         name,

@@ -15,7 +15,7 @@ use super::outcome::{CrossFitReport, TriedLength};
 use super::recipe::SeedSteps;
 use super::session::{Length, Lesson, Session};
 use crate::RecipeError;
-use crate::groups::groups;
+use crate::groups::groups_of_texts;
 
 /// Largest number of times that the number of passes is doubled, or halved.
 const DOUBLINGS: i32 = 4;
@@ -55,7 +55,8 @@ impl CrossFit {
     ) -> Result<RewardModel<B>, RecipeError> {
         let epochs = self.report.epochs;
         let lesson = Lesson::plain(self.others(seed, fold), Length::Epochs(epochs));
-        session.train_unwatched(&stage_name(epochs, fold), start, lesson)
+        let stage = session.train_unwatched(&stage_name(epochs, fold), start, lesson)?;
+        Ok(stage.model)
     }
 
     /// Removes the models of the folds from disk; they are not needed again.
@@ -105,6 +106,7 @@ pub(crate) fn run<B: HfReward>(
             epochs: session.config.train.epochs,
             accuracy: pairwise_accuracy(&[(0.0, 0.0)])?,
             calibration: PairCalibration { slope: 0.0 },
+            sharpness: 1.0,
             reliability: collimate_eval::calibration(&[(0.0, 0.0)], 1)?,
         },
     };
@@ -169,6 +171,7 @@ pub(crate) fn run<B: HfReward>(
         epochs,
         accuracy: pairwise_accuracy(&as_scores(&gaps_of_best))?,
         calibration: slope,
+        sharpness: 1.0,
         reliability: collimate_eval::calibration(&as_scores(&scaled), 5)?,
         tried,
     };
@@ -207,7 +210,7 @@ fn try_length<B: HfReward>(
         for fold in 0..fit.count() {
             let name = stage_name(epochs, fold);
             let lesson = Lesson::plain(fit.others(seed, fold), Length::Epochs(epochs));
-            let model = session.train_unwatched(&name, start, lesson)?;
+            let model = session.train_unwatched(&name, start, lesson)?.model;
             let held: Vec<usize> = (0..seed.len())
                 .filter(|&index| fit.folds[index] == fold)
                 .collect();
@@ -221,12 +224,13 @@ fn try_length<B: HfReward>(
     })
 }
 
-/// Returns the fold of each pair. Prompts are drawn in a keyed order into the fold that has the
-/// fewest pairs. If there are fewer groups than folds, pairs are drawn one by one.
+/// Returns the fold of each pair. Groups of pairs that share a prompt, or a text if they have no
+/// prompt, are drawn in a keyed order into the fold that has the fewest pairs. There are at most as
+/// many folds as groups. If all pairs are of one group, pairs are drawn one by one.
 fn folds(pairs: &[PreferencePair], count: usize, key: Key) -> Vec<usize> {
-    let mut of_pair = groups(pairs);
+    let mut of_pair = groups_of_texts(pairs);
     let mut sizes = vec![0_usize; of_pair.iter().max().map_or(0, |last| last + 1)];
-    if sizes.len() < count {
+    if sizes.len() < 2 {
         of_pair = (0..pairs.len()).collect();
         sizes = vec![0; pairs.len()];
     }
@@ -235,7 +239,7 @@ fn folds(pairs: &[PreferencePair], count: usize, key: Key) -> Vec<usize> {
     }
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.shuffle(&mut key.rng(Purpose::Split));
-    let mut filled = vec![0_usize; count.min(pairs.len()).max(1)];
+    let mut filled = vec![0_usize; count.min(sizes.len()).max(1)];
     let mut fold_of = vec![0; sizes.len()];
     for group in order {
         let (fold, _) = (filled.iter().enumerate())
@@ -274,6 +278,31 @@ mod tests {
         let unsure = [-0.5, -0.2, 0.1, 0.2];
         assert!(!clearly_less(&unsure, &than));
         assert!(!clearly_less(&than, &than));
+    }
+
+    #[test]
+    fn no_fold_shares_a_text_with_another() {
+        // Rankings of three answers without a prompt: the pairs of a ranking share texts.
+        let pairs: Vec<_> = (0..12)
+            .flat_map(|i| {
+                let [a, b, c] = ["a", "b", "c"].map(|name| format!("{name}{i}"));
+                [(&a, &b), (&a, &c), (&b, &c)]
+                    .map(|(x, y)| PreferencePair::new("", x.as_str(), y.as_str()))
+            })
+            .collect();
+        let found = folds(&pairs, 5, Key::new(1, "folds"));
+        for three in found.chunks(3) {
+            assert!(three.iter().all(|fold| *fold == three[0]), "{three:?}");
+        }
+        // Three prompts give three folds, however many are asked for.
+        let pairs: Vec<_> = (0..30)
+            .map(|i| PreferencePair::new(format!("prompt {}", i % 3), "x", format!("y{i}")))
+            .collect();
+        let found = folds(&pairs, 5, Key::new(1, "folds"));
+        assert_eq!(found.iter().max(), Some(&2));
+        for (index, fold) in found.iter().enumerate() {
+            assert_eq!(*fold, found[index % 3]);
+        }
     }
 
     #[test]

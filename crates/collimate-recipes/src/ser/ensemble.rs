@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::Audit;
 use super::config::RetrainFrom;
-use super::loops::{Evolved, LoopInputs, PROBABILITIES};
+use super::loops::{Evolved, LoopInputs, PROBABILITIES, Teachers};
 use super::outcome::{LoopReport, PoolReport, SelfLabel};
 use super::recipe::{Heads, Recipe};
 use super::session::{Lesson, Session};
@@ -42,7 +42,7 @@ pub(crate) fn run<B: HfReward>(
         prefix => format!("{prefix}-{name}"),
     };
     let started = Instant::now();
-    let mut teachers = Vec::new();
+    let mut seed_teachers = Teachers::none();
     for index in 1..=config.models {
         let lesson = Lesson {
             noise: config.noise,
@@ -54,7 +54,8 @@ pub(crate) fn run<B: HfReward>(
         let name = named(format!("teacher{index}"));
         let start = start_of(session, inputs, &name);
         let stage = session.train_unwatched(&name, &start, lesson)?;
-        teachers.push(stage);
+        seed_teachers.steps += stage.steps;
+        seed_teachers.models.push(stage.model);
     }
     let mut seconds = started.elapsed().as_secs_f64();
     let zero = inputs.zero;
@@ -68,7 +69,8 @@ pub(crate) fn run<B: HfReward>(
         gap: zero.gap,
         seconds: zero.seconds,
     }];
-    let seed_teachers = teachers.clone();
+    let mut teachers = seed_teachers.models.clone();
+    let mut further_steps = seed_teachers.steps;
     let mut model = zero.model.clone();
     let mut last = None;
     for round in 1..=config.rounds {
@@ -107,7 +109,10 @@ pub(crate) fn run<B: HfReward>(
             let stage = session.train(&name, &start, lesson)?;
             seconds += stage.seconds;
             students.push(stage.model);
-            report.get_or_insert((stage.validation, stage.gap, stage.steps));
+            match report {
+                None => report = Some((stage.validation, stage.gap, stage.steps)),
+                Some(_) => further_steps += stage.steps,
+            }
         }
         let (validation, gap, steps) = report.unwrap_or((zero.validation, zero.gap, 0));
         loops.push(LoopReport {
@@ -131,6 +136,7 @@ pub(crate) fn run<B: HfReward>(
         kept: Vec::new(),
         self_labels: Vec::new(),
         teachers: seed_teachers,
+        further_steps,
         retrain_from: RetrainFrom::Start,
     };
     if let Some((round, labels)) = last {
@@ -141,7 +147,7 @@ pub(crate) fn run<B: HfReward>(
             .self_labels
             .extend(found.map(|(pair, kept)| SelfLabel {
                 pair: pair.clone(),
-                probability: kept.score,
+                probability: Some(kept.score),
                 loop_index: round,
                 status: None,
                 rule: Recipe::NoisyEnsemble.name().to_owned(),

@@ -17,7 +17,7 @@ use super::recipe::Recipe;
 use super::session::{Length, Lesson, Session, for_scores};
 use super::tokenized_pool::TokenizedPool;
 use super::warnings::{self, warnings};
-use super::{ask, controls, ensemble, gain, overlap};
+use super::{ask, controls, ensemble, gain, overlap, sharpness};
 use crate::RecipeError;
 use crate::groups::groups;
 
@@ -65,17 +65,19 @@ pub fn evolve_with<B: HfReward, E: From<RecipeError>>(
         interrupt: context.interrupt,
         progress: context.progress,
         validation: Vec::new(),
+        seed: Vec::new(),
         noise: None,
         start: fingerprint(start),
     };
     session.validation = session.encode(&data.validation)?;
     let test = session.encode(&data.test)?;
     let (seed_pairs, seed) = session.encode_different("the labelled seed", &data.seed)?;
+    session.seed.clone_from(&seed);
     let tokenized = TokenizedPool::new(&session, &data.pool)?;
     let texts = seed.iter().chain(tokenized.pairs());
     session.noise = Some(NoiseTokens::of(tokenizer, texts)?);
 
-    let cross = match config.cross_fits() {
+    let mut cross = match config.cross_fits() {
         true => Some(cross_fit::run(&mut session, start, &seed_pairs, &seed)?),
         false => None,
     };
@@ -84,6 +86,15 @@ pub fn evolve_with<B: HfReward, E: From<RecipeError>>(
         None => Length::Configured,
     };
     let zero = session.train("loop0", start, Lesson::plain(seed.clone(), length))?;
+    if let Some(cross) = &mut cross {
+        let shown = tokenized.shown_of(&data.pool);
+        let sharpness = sharpness::measure(&mut session, start, &zero.model, &seed, cross, &shown)?;
+        cross.report.sharpness = sharpness;
+    }
+    let calibration = cross.as_ref().map(|cross| {
+        let report = &cross.report;
+        sharpness::sharpened(report.calibration, report.sharpness)
+    });
     let inputs = LoopInputs {
         start,
         zero: &zero,
@@ -92,6 +103,7 @@ pub fn evolve_with<B: HfReward, E: From<RecipeError>>(
         tokenized: &tokenized,
         auditor: data.auditor.as_ref(),
         cross: cross.as_ref(),
+        calibration,
     };
     let asked = ask::ask(&mut session, &inputs, &data.pool)?;
     let evolved = evolve_by(&mut session, config.recipe, "", &inputs, data.pool.clone())?;
@@ -115,12 +127,17 @@ pub fn evolve_with<B: HfReward, E: From<RecipeError>>(
         candidate_of("ser", &evolved, seed.len()),
     ];
     let mut teachers = evolved.teachers.clone();
+    // The first other recipe that trained a loop, for the controls.
+    let mut other_trained = None;
     for &recipe in &config.recipes()[1..] {
         let name = recipe.name();
         let other = evolve_by(&mut session, recipe, name, &inputs, data.pool.clone())?;
         models.push(candidate_of(name, &other, seed.len()));
-        if teachers.is_empty() {
-            teachers = other.teachers;
+        if teachers.models.is_empty() {
+            teachers = other.teachers.clone();
+        }
+        if other_trained.is_none() && other.has_trained() {
+            other_trained = Some(other);
         }
     }
     if config.baseline
@@ -129,7 +146,8 @@ pub fn evolve_with<B: HfReward, E: From<RecipeError>>(
         let mut all = seed.clone();
         all.extend(session.encode_different("the labelled pool", labelled)?.1);
         let pairs = all.len();
-        let full = session.train("full", start, Lesson::plain(all, Length::Configured))?;
+        let length = session.student_steps(pairs, zero.steps);
+        let full = session.train("full", start, Lesson::plain(all, length))?;
         models.push(Candidate::new(
             "full",
             vec![full.model],
@@ -139,10 +157,14 @@ pub fn evolve_with<B: HfReward, E: From<RecipeError>>(
         ));
     }
     let measured = !(test.is_empty() && session.validation.is_empty());
+    let compared = match (evolved.has_trained(), &other_trained) {
+        (false, Some(other)) => other,
+        _ => &evolved,
+    };
     for &control in config.controls.iter().filter(|_| measured) {
         let setting = controls::Setting {
             loop_inputs: &inputs,
-            evolved: &evolved,
+            evolved: compared,
             teachers: &teachers,
             data: &data,
         };
@@ -172,14 +194,21 @@ pub fn evolve_with<B: HfReward, E: From<RecipeError>>(
     let centre = reward_models[1].centre;
     let (models, significance) =
         final_test::test(&mut session, "test", models, &test, &groups, &unseen)?;
-    let mut warnings = warnings(&evolved.loops, &unseen);
+    let facts = warnings::Facts {
+        asks: !ask_next.is_empty(),
+        go_anyway: config.go_anyway,
+    };
+    let mut warnings = warnings(&evolved.loops, &unseen, facts);
     warnings.extend(
         cross
             .as_ref()
-            .and_then(|cross| warnings::coin(&cross.report)),
+            .and_then(|cross| warnings::coin(&cross.report, facts)),
     );
-    warnings.extend(gain.as_ref().and_then(warnings::no_gain));
-    if !measured && !config.controls.is_empty() {
+    warnings.extend(
+        gain.as_ref()
+            .and_then(|gain| warnings::no_gain(gain, facts)),
+    );
+    if !measured {
         warnings.push(warnings::NOT_MEASURED.to_owned());
     }
     let seconds = evolved.loops.iter().map(|l| l.seconds).sum();

@@ -35,8 +35,8 @@ const PATIENCE: usize = 4;
 #[derive(Serialize, Deserialize)]
 struct Labels {
     decision: Decision,
-    /// Probability that each kept label is right.
-    probabilities: Vec<f64>,
+    /// Probability that each kept label is right; absent without an estimate.
+    probabilities: Option<Vec<f64>>,
     report: PoolReport,
     seconds: f64,
 }
@@ -56,6 +56,9 @@ pub(crate) struct LoopInputs<'a, B: HfReward> {
     pub(crate) auditor: Option<&'a Auditor>,
     /// Absent if the run does no cross-fitting.
     pub(crate) cross: Option<&'a CrossFit>,
+    /// Map from a score gap of `zero` to the probability that the order is right. Absent if the run
+    /// does no cross-fitting.
+    pub(crate) calibration: Option<PairCalibration>,
 }
 
 impl<B: HfReward> LoopInputs<'_, B> {
@@ -96,14 +99,9 @@ impl LoopRule {
 
     /// Returns the paper's filter of a loop; loops count from 1.
     fn of_loop(filter: &FilterConfig, statuses: &[LoopStatus], index: usize) -> FilterConfig {
-        let (evidence, sides) = match filter.rule {
-            PairRule::Status { evidence, sides } => (evidence, sides),
-            _ => Default::default(),
-        };
         let rule = match statuses.get(index - 1) {
             None => filter.rule,
-            Some(LoopStatus::Easy) => PairRule::EasyOnly { evidence },
-            Some(LoopStatus::Hard) => PairRule::HardOnly { sides },
+            Some(status) => status.rule(filter.rule),
         };
         FilterConfig { rule, ..*filter }
     }
@@ -130,15 +128,43 @@ pub(crate) struct Evolved<B: HfReward> {
     pub(crate) kept: Vec<Vec<SelfLabelledPair>>,
     pub(crate) self_labels: Vec<SelfLabel>,
     /// Seed models that labelled the pool together; empty if Loop 0 labelled it alone.
-    pub(crate) teachers: Vec<RewardModel<B>>,
+    pub(crate) teachers: Teachers<B>,
+    /// Optimiser steps of stages that are not in `loops`: teachers, and students beside the first.
+    pub(crate) further_steps: u64,
     pub(crate) retrain_from: RetrainFrom,
+}
+
+/// Seed models that label a pool together.
+#[derive(Debug, Clone)]
+pub(crate) struct Teachers<B: HfReward> {
+    pub(crate) models: Vec<RewardModel<B>>,
+    /// Optimiser steps of all teachers together.
+    pub(crate) steps: u64,
+}
+
+impl<B: HfReward> Teachers<B> {
+    pub(crate) fn none() -> Self {
+        Self {
+            models: Vec::new(),
+            steps: 0,
+        }
+    }
 }
 
 impl<B: HfReward> Evolved<B> {
     /// Returns the optimiser steps behind the last model.
     pub(crate) fn steps(&self) -> Steps {
         let loops: Vec<u64> = self.loops.iter().map(|l| l.steps).collect();
-        Steps::of(self.retrain_from, loops[0], &loops[1..])
+        let Steps { own, all } = Steps::of(self.retrain_from, loops[0], &loops[1..]);
+        Steps {
+            own,
+            all: all + self.further_steps,
+        }
+    }
+
+    /// Returns true if a loop trained.
+    pub(crate) fn has_trained(&self) -> bool {
+        self.loops[1..].iter().any(|l| l.steps > 0)
     }
 
     /// Returns the validation accuracy of the last model.
@@ -201,10 +227,9 @@ impl Evolution<'_> {
             let status = labels.decision.status;
             seen_hard |= status == Some(LearningStatus::Hard);
             let taken = pool.take(&labels.decision.selection)?;
-            let found = taken.iter().zip(&labels.probabilities);
-            self_labels.extend(found.map(|(pair, &probability)| SelfLabel {
+            self_labels.extend(taken.iter().enumerate().map(|(at, pair)| SelfLabel {
                 pair: pair.clone(),
-                probability,
+                probability: labels.probabilities.as_ref().map(|all| all[at]),
                 loop_index: index,
                 status,
                 rule: self.rule.name().to_owned(),
@@ -233,7 +258,6 @@ impl Evolution<'_> {
                     } else {
                         0.0
                     },
-                    centre: labels.report.centre,
                     ..Lesson::plain(training.clone(), Length::Configured)
                 };
                 let stage = session.train(&name, from, lesson)?;
@@ -262,7 +286,8 @@ impl Evolution<'_> {
             loops,
             kept,
             self_labels,
-            teachers: Vec::new(),
+            teachers: Teachers::none(),
+            further_steps: 0,
             retrain_from: self.retrain_from,
         })
     }
@@ -278,15 +303,12 @@ impl Evolution<'_> {
         pool: &HiddenLabelPool,
     ) -> Result<Labels, RecipeError> {
         let started = Instant::now();
-        let answers: Vec<f32> = session
-            .scores(model, loop_inputs.seed, name, "seed")?
-            .into_iter()
-            .flat_map(|(chosen, rejected)| [chosen, rejected])
-            .collect();
-        let centre = session.config.score_centre.value(&answers)?;
+        let centre = session.score_centre(model, loop_inputs.seed, name)?;
         let shown = loop_inputs.tokenized.shown_of(pool);
         let scores = session.scores(model, &shown, name, "pool")?;
-        let fitted = self.calibration(session, name, index, loop_inputs, &shown, &scores)?;
+        let fitted = calibration(session, name, index, loop_inputs, &shown, &scores)?;
+        // Without an estimate every label may be wrong.
+        let sure = fitted.unwrap_or(PairCalibration { slope: 0.0 });
         let decision = match &self.rule {
             LoopRule::Paper(filter, statuses) => {
                 let filter = LoopRule::of_loop(filter, statuses, index);
@@ -297,7 +319,7 @@ impl Evolution<'_> {
                 let of_seed: Vec<(usize, usize)> = lengths(loop_inputs.seed).collect();
                 let lengths: Vec<(usize, usize)> = lengths(&shown).collect();
                 let mut filter =
-                    CalibratedFilter::new(config.calibrated, fitted, pool.initial_len())?
+                    CalibratedFilter::new(config.calibrated, sure, pool.initial_len())?
                         .with_longer_wins(longer_wins(&of_seed));
                 if config.go_anyway {
                     filter = filter.going_anyway();
@@ -307,19 +329,20 @@ impl Evolution<'_> {
         };
         let gap = |index: usize| f64::from(scores[index].0) - f64::from(scores[index].1);
         let kept = &decision.selection.kept;
-        let probabilities: Vec<f64> = kept
-            .iter()
-            .map(|kept| fitted.probability(gap(kept.index).abs()))
-            .collect();
-        let believed = loop_inputs.cross.is_some() && !kept.is_empty();
-        let mean = probabilities.iter().sum::<f64>() / kept.len().max(1) as f64;
+        let probabilities: Option<Vec<f64>> = fitted.map(|fitted| {
+            let kept = kept.iter();
+            kept.map(|kept| fitted.probability(gap(kept.index).abs()))
+                .collect()
+        });
+        let mean = |p: &Vec<f64>| p.iter().sum::<f64>() / p.len() as f64;
+        let expected = probabilities.as_ref().filter(|p| !p.is_empty()).map(mean);
         let confidence: Vec<f64> = match &self.rule {
             LoopRule::Paper(..) => {
                 let p = |score| probability(score, centre);
                 scores.iter().map(|&(a, b)| (p(a) - p(b)).abs()).collect()
             }
             LoopRule::Calibrated => (0..scores.len())
-                .map(|index| fitted.probability(gap(index).abs()))
+                .map(|index| sure.probability(gap(index).abs()))
                 .collect(),
         };
         let thresholds = match &self.rule {
@@ -335,7 +358,7 @@ impl Evolution<'_> {
         let report = PoolReport {
             rule: self.rule.name().to_owned(),
             centre,
-            expected_precision: believed.then_some(mean),
+            expected_precision: expected,
             ..audit.report(&decision, &confidence, &labels.collect::<Vec<_>>())?
         };
         Ok(Labels {
@@ -345,38 +368,33 @@ impl Evolution<'_> {
             seconds: started.elapsed().as_secs_f64(),
         })
     }
+}
 
-    /// Returns the map from a score gap of this loop's model to the probability that the order is
-    /// right.
-    ///
-    /// The first loop labels with Loop 0, whose map comes from the human labels, by cross-fitting.
-    /// A later model has learnt from labels of Loop 0, so no labels are held out from it. Its gaps
-    /// are fitted to the probabilities that Loop 0 gives the pairs left in the pool.
-    fn calibration<B: HfReward>(
-        &self,
-        session: &Session<'_>,
-        name: &str,
-        index: usize,
-        loop_inputs: &LoopInputs<'_, B>,
-        shown: &[TokenizedPair],
-        scores: &[(f32, f32)],
-    ) -> Result<PairCalibration, RecipeError> {
-        let Some(cross) = loop_inputs.cross else {
-            return Ok(PairCalibration { slope: 1.0 });
-        };
-        let of_zero = cross.report.calibration;
-        if index == 1 || !matches!(self.rule, LoopRule::Calibrated) {
-            return Ok(of_zero);
-        }
-        let gap = |&(first, second): &(f32, f32)| f64::from(first) - f64::from(second);
-        let zero = session.scores(&loop_inputs.zero.model, shown, name, "pool (Loop 0)")?;
-        let targets: Vec<f64> = zero
-            .iter()
-            .map(|pair| of_zero.probability(gap(pair)))
-            .collect();
-        let gaps: Vec<f64> = scores.iter().map(gap).collect();
-        Ok(PairCalibration::fit_targets(&gaps, &targets)?)
-    }
+/// Returns the map from a score gap of a loop's model to the probability that the order is right, or
+/// `None` if the run does no cross-fitting.
+///
+/// The first loop labels with Loop 0, whose map comes from the human labels, by cross-fitting. A
+/// later model has learnt from labels of Loop 0, so no labels are held out from it. Its gaps are
+/// fitted to the probabilities that Loop 0 gives the pairs left in the pool.
+fn calibration<B: HfReward>(
+    session: &Session<'_>,
+    name: &str,
+    index: usize,
+    loop_inputs: &LoopInputs<'_, B>,
+    shown: &[TokenizedPair],
+    scores: &[(f32, f32)],
+) -> Result<Option<PairCalibration>, RecipeError> {
+    let Some(of_zero) = loop_inputs.calibration.filter(|_| index > 1) else {
+        return Ok(loop_inputs.calibration);
+    };
+    let gap = |&(first, second): &(f32, f32)| f64::from(first) - f64::from(second);
+    let zero = session.scores(&loop_inputs.zero.model, shown, name, "pool (Loop 0)")?;
+    let targets: Vec<f64> = zero
+        .iter()
+        .map(|pair| of_zero.probability(gap(pair)))
+        .collect();
+    let gaps: Vec<f64> = scores.iter().map(gap).collect();
+    Ok(Some(PairCalibration::fit_targets(&gaps, &targets)?))
 }
 
 /// Returns the lengths of both answers, in tokens.

@@ -27,6 +27,7 @@ mod report;
 mod round;
 mod score;
 mod session;
+mod sharpness;
 mod summary;
 mod tokenized_pool;
 mod verdict;

@@ -134,8 +134,9 @@ pub struct ModelTest {
 pub struct SelfLabel {
     /// The pair, with its label.
     pub pair: SelfLabelledPair,
-    /// Probability that the label is right, ½ to 1, as estimated by the recipe.
-    pub probability: f64,
+    /// Probability that the label is right, ½ to 1, as estimated by the recipe. Absent if the run
+    /// does no cross-fitting.
+    pub probability: Option<f64>,
     /// Number of the loop or round that gave the label.
     pub loop_index: usize,
     /// Learning status of that loop; absent for rules without one.
@@ -179,10 +180,20 @@ pub struct CrossFitReport {
     pub epochs: f64,
     /// Accuracy of the predictions of the labels.
     pub accuracy: Accuracy,
-    /// Map from the gap of two scores to the probability that the order is right.
+    /// Map from the gap of two scores to the probability that the order is right, for the models of
+    /// the folds.
     pub calibration: PairCalibration,
+    /// Mean size of Loop 0's gaps on the pool, divided by the mean size of the gaps of the models of
+    /// the folds. Loop 0 has learnt from more labels, and mostly has larger gaps. The map of Loop 0
+    /// has the slope of `calibration` divided by this number.
+    #[serde(default = "one")]
+    pub sharpness: f64,
     /// Reliability of the calibrated probabilities on the labels.
     pub reliability: Calibration,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 /// Agreement of the seed models on the pool.

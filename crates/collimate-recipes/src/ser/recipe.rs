@@ -1,6 +1,7 @@
 //! The recipes of SER, and the options that belong to only one of them.
 
 use collimate_core::{OptionError, Range};
+use collimate_status::PairRule;
 use serde::{Deserialize, Serialize};
 
 use crate::RecipeError;
@@ -153,4 +154,19 @@ pub enum LoopStatus {
     Easy,
     /// Status 2: keeps pairs whose answers are far apart.
     Hard,
+}
+
+impl LoopStatus {
+    /// Returns the filter rule of the status, with the conditions that the configured rule sets for
+    /// this status.
+    pub(crate) fn rule(self, configured: PairRule) -> PairRule {
+        let (evidence, sides) = match configured {
+            PairRule::Status { evidence, sides } => (evidence, sides),
+            _ => Default::default(),
+        };
+        match self {
+            Self::Easy => PairRule::EasyOnly { evidence },
+            Self::Hard => PairRule::HardOnly { sides },
+        }
+    }
 }

@@ -77,6 +77,7 @@ pub fn evolve_round<B: HfReward>(
         interrupt: context.interrupt,
         progress: context.progress,
         validation: Vec::new(),
+        seed: before.seed.clone(),
         noise: None,
         // The stages of the round depend on both models.
         start: fingerprint(start) + &fingerprint(&before.model),
@@ -84,7 +85,7 @@ pub fn evolve_round<B: HfReward>(
     session.validation = session.encode(data.validation)?;
     let test = session.encode(data.test)?;
     let tokenized = TokenizedPool::new(&session, &data.pool)?;
-    let (validation, gap) = session.validate(&before.model, name, 0.0)?;
+    let (validation, gap) = session.validate(&before.model, name)?;
     let zero = Stage {
         model: before.model.clone(),
         steps: 0,
@@ -100,6 +101,7 @@ pub fn evolve_round<B: HfReward>(
         tokenized: &tokenized,
         auditor: data.auditor.as_ref(),
         cross: None,
+        calibration: None,
     };
     let evolution = Evolution {
         name,

@@ -10,6 +10,19 @@ use crate::RecipeError;
 use crate::scores::scores;
 
 impl Session<'_> {
+    /// Returns the score centre of a model by the options, from its scores of labelled answers.
+    pub(crate) fn score_centre<B: Backbone>(
+        &self,
+        model: &RewardModel<B>,
+        labelled: &[TokenizedPair],
+        stage: &str,
+    ) -> Result<f64, RecipeError> {
+        match self.config.score_centre {
+            ScoreCentre::SeedMean => self.centre(model, labelled, stage),
+            fixed => Ok(fixed.value(&[])?),
+        }
+    }
+
     /// Returns the mean score of labelled answers, which is the score centre in the policy stage.
     pub(crate) fn centre<B: Backbone>(
         &self,

@@ -33,7 +33,7 @@ pub(crate) struct Stage<B: HfReward> {
 pub(crate) enum Length {
     /// As the options say, with early stopping.
     Configured,
-    /// This many passes over the pairs.
+    /// This many passes over the pairs, but at most `max_steps` steps.
     Epochs(f64),
     /// This many optimiser steps.
     Steps(u64),
@@ -47,8 +47,6 @@ pub(crate) struct Lesson {
     /// Share of the tokens that are replaced.
     pub(crate) noise: f64,
     pub(crate) length: Length,
-    /// Score centre for the reward gaps of the validation part.
-    pub(crate) centre: f64,
 }
 
 impl Lesson {
@@ -59,7 +57,6 @@ impl Lesson {
             targets: None,
             noise: 0.0,
             length,
-            centre: 0.0,
         }
     }
 }
@@ -72,6 +69,8 @@ pub(crate) struct Session<'a> {
     pub(crate) interrupt: &'a Interrupt,
     pub(crate) progress: Progress,
     pub(crate) validation: Vec<TokenizedPair>,
+    /// Labelled pairs whose answers give the score centre.
+    pub(crate) seed: Vec<TokenizedPair>,
     /// Tokens for noise; absent if no stage uses noise.
     pub(crate) noise: Option<NoiseTokens>,
     /// Fingerprint of the run's start model.
@@ -136,8 +135,7 @@ impl Session<'_> {
             stage: stage.to_owned(),
             seed: self.config.seed,
             max_steps: match lesson.length {
-                Length::Configured => self.config.train.max_steps,
-                Length::Epochs(_) => None,
+                Length::Configured | Length::Epochs(_) => self.config.train.max_steps,
                 Length::Steps(steps) => Some(steps),
             },
             epochs: match lesson.length {
@@ -177,7 +175,7 @@ impl Session<'_> {
         let steps = fitted.best.as_ref().map_or(fitted.steps, |best| best.step);
         let model = fitted.into_best().settled();
         let started_evaluation = Instant::now();
-        let (validation, gap) = self.validate(&model, stage, lesson.centre)?;
+        let (validation, gap) = self.validate(&model, stage)?;
         let before = started.elapsed().as_secs_f64() - started_evaluation.elapsed().as_secs_f64();
         Ok(Stage {
             model,
@@ -201,11 +199,11 @@ impl Session<'_> {
         stage: &str,
         start: &RewardModel<B>,
         lesson: Lesson,
-    ) -> Result<RewardModel<B>, RecipeError> {
+    ) -> Result<Stage<B>, RecipeError> {
         let validation = std::mem::take(&mut self.validation);
         let trained = self.train(stage, start, lesson);
         self.validation = validation;
-        Ok(trained?.model)
+        trained
     }
 
     /// Removes the checkpoints of a stage whose model is no longer needed.
@@ -223,17 +221,18 @@ impl Session<'_> {
         })
     }
 
-    /// Returns accuracy and reward gaps of a model on the validation part, if there is one.
+    /// Returns accuracy and reward gaps of a model on the validation part, if there is one. The
+    /// gaps are measured at this model's own score centre.
     pub(crate) fn validate<B: HfReward>(
         &self,
         model: &RewardModel<B>,
         stage: &str,
-        centre: f64,
     ) -> Result<(Option<Accuracy>, Option<RewardGap>), RecipeError> {
         if self.validation.is_empty() {
             return Ok((None, None));
         }
         let scores = self.scores(model, &self.validation, stage, "validation")?;
+        let centre = self.score_centre(model, &self.seed, stage)?;
         Ok((
             Some(pairwise_accuracy(&scores)?),
             Some(reward_gap(&scores, centre)?),

@@ -81,6 +81,7 @@ pub fn align<M: CausalLm>(
         eos: &data.eos,
         texts: hash_json(&(&data.train, &data.noisy)),
         gaps: None,
+        start_samples: None,
     };
     if config.methods.iter().any(|method| method.sees_gaps()) {
         session.gaps = session.score_gaps(data)?;

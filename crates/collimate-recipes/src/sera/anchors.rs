@@ -30,8 +30,10 @@ pub(crate) const NLL_ANCHOR: f64 = 0.5;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Anchors {
-    /// Share of the responses that are excluded because they are the least likely under the start
-    /// model, by mean log-probability per token; at least 0 and below 1.
+    /// Quantile of the start model's own samples, at least 0 and below 1. A response is excluded if
+    /// its mean log-probability per token under the start model is below this quantile. The start
+    /// model is sampled once, with the prompts and the options of the reviews. With 0, no response
+    /// is excluded.
     pub gate: f64,
     /// Weight of the start model's mean log-probability in the ranking of responses, added to the
     /// implicit reward; at least 0. Both terms are scaled to mean 0 and standard deviation 1. With
@@ -40,8 +42,10 @@ pub struct Anchors {
     /// Rule that chooses which of the own pairs are kept.
     pub keep: KeepRule,
     /// Smallest share of own pairs on which a second policy must agree, 0 to 1. The second policy
-    /// is trained with another seed on the same pairs. Pairs on which it disagrees are dropped;
-    /// below this share, all own pairs are dropped. Null trains no second policy.
+    /// begins at the same start model, is trained with another seed, and reviews the pairs for
+    /// itself. Two policies agree on a pair if their implicit reward margins have the same sign.
+    /// Pairs on which they disagree are dropped; below this share, all own pairs are dropped. Null
+    /// trains no second policy.
     pub agreement: Option<f64>,
     /// Weight of a likelihood term on chosen answers from the second iteration on, at least 0. With
     /// null, the run's `nll_anchor` is used if it is above 0, else 0.5 for losses that take the

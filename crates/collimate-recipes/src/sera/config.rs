@@ -37,7 +37,7 @@ pub enum Updates {
 /// | `iterations` | 3 | 1 to 1000 |
 /// | `updates` | `equal` | `equal`, `own_pairs` |
 /// | `irm` | γ 0.3, K 0.7, K̃ 0.3, 4 responses | see [`IrmConfig`]; `log_ratio` means the mean log-probability with SimPO, the log-ratio per token with `dpo_norm`, and the log-ratio to the start model with other losses without a reference |
-/// | `best_of` | 0.3, 0.5, 0.7, 1 | shares K̃ that best-SeRA tries, at least 0 and at most half of `irm.responses` |
+/// | `best_of` | 0, 0.3, 0.5, 0.7, 1 | shares K̃ that best-SeRA tries, at least 0 and at most half of `irm.responses`; 0 needs offline pairs |
 /// | `nll_anchor` | 0 | at least 0; with a loss that has a reference |
 /// | `anchors` | start weight 2, likelihood term | devices of the method `anchored`; see [`Anchors`] |
 /// | `devices` | `off` | `off`, `every`, `first` |
@@ -72,8 +72,9 @@ pub struct SeraConfig {
     /// own pairs.
     pub irm: IrmConfig,
     /// Shares of own pairs that the method `best_sera` tries, each at least 0 and at most half of
-    /// `irm.responses`. With 0 the method may choose to use no own pairs. With `updates` = `equal`
-    /// and shares that add up to more than 1, the steps see a random part of the pairs.
+    /// `irm.responses`. With 0 the method may choose to use no own pairs; `irm.offline_share` must
+    /// then be above 0. With `updates` = `equal` and shares that add up to more than 1, the steps
+    /// see a random part of the pairs.
     pub best_of: Vec<f64>,
     /// Devices of the method `anchored`.
     pub anchors: Anchors,
@@ -109,7 +110,7 @@ impl Default for SeraConfig {
             iterations: 3,
             updates: Updates::default(),
             irm: IrmConfig::default(),
-            best_of: vec![0.3, 0.5, 0.7, 1.0],
+            best_of: vec![0.0, 0.3, 0.5, 0.7, 1.0],
             anchors: Anchors::default(),
             devices: CompareDevices::default(),
             kto: Kto::default(),

@@ -17,7 +17,7 @@ pub struct DeviceReport {
     pub device: String,
     /// Number of pairs that the device would have kept.
     pub kept: usize,
-    /// Number of responses that are excluded as unlikely under the start model.
+    /// Number of responses that the gate excludes as unlikely under the start model.
     pub unlikely: usize,
     /// Share of pairs on which the second policy agrees; absent without a second policy.
     pub policy_agreement: Option<f64>,

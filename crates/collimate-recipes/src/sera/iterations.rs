@@ -11,7 +11,7 @@ use super::data::SeraData;
 use super::method::{Method, Offline, Own};
 use super::outcome::{IterationReport, SelectionReport, Tried};
 use super::own::Responses;
-use super::review::{Reviewed, Step, Variant, review, share_of};
+use super::review::{History, Reviewed, Step, Variant, review, share_of};
 use super::session::{How, Iterate, Session};
 use crate::RecipeError;
 use crate::implicit::{accuracy, mean_logps};
@@ -147,15 +147,16 @@ impl<M: CausalLm> Session<'_, M> {
         };
         for iteration in history.len()..=self.config.iterations {
             let started = Instant::now();
+            let step = Step {
+                variant,
+                iteration,
+                data,
+                second: false,
+            };
             let (pairs, selection) = match (method.offline(), method.own()) {
                 (Offline::All, Own::None) => (self.train.clone(), all(data)),
                 _ => {
                     let responses = &mut shared.responses;
-                    let step = Step {
-                        variant,
-                        iteration,
-                        data,
-                    };
                     let models = (history.as_mut_slice(), second.as_slice());
                     let reviewed = review(self, step, models, responses)?;
                     // The models now carry their log-probabilities of the training pairs, which
@@ -172,7 +173,7 @@ impl<M: CausalLm> Session<'_, M> {
                     self.pairs(reviewed)
                 }
             };
-            if self.config.devices == CompareDevices::First && !selection.devices.is_empty() {
+            if self.config.devices == CompareDevices::First && method.own() == Own::Implicit {
                 reports.push(IterationReport {
                     iteration,
                     selection,
@@ -183,19 +184,19 @@ impl<M: CausalLm> Session<'_, M> {
                 });
                 break;
             }
-            let stage = format!("{}-{iteration}", variant.title);
             let policy = history[history.len() - 1].model.clone();
             let steps = self.steps(pairs.len());
             if asks && iteration < self.config.iterations {
-                let stage = format!("{stage}-second");
-                let policy = second[second.len() - 1].model.clone();
-                let how = How {
-                    seed: self.second_seed(),
-                    ..how
+                // The start model carries its log-probabilities of the training pairs.
+                second[0] = history[0].clone();
+                let step = Step {
+                    second: true,
+                    ..step
                 };
-                let pairs = pairs.clone();
-                second.push(self.train_as(how, &stage, &policy, &policy, pairs, steps)?);
+                let next = self.second_next(step, how, &mut second)?;
+                second.push(next);
             }
+            let stage = step.stage();
             let iterate = self.train_as(how, &stage, &policy, &policy, pairs, steps)?;
             let seconds = started.elapsed().as_secs_f64().max(iterate.seconds);
             let report = self.report(method, iteration, selection, &iterate, seconds, before)?;
@@ -226,6 +227,27 @@ impl<M: CausalLm> Session<'_, M> {
         let second = self.train_as(how, &stage, start, start, pairs, steps)?;
         shared.second = Some(second.clone());
         Ok(second)
+    }
+
+    /// Lets the second policy review the pairs by its own implicit rewards, and trains it on this
+    /// selection. No choice of the first policy reaches the second policy: policies that train on
+    /// the same selection agree because of it.
+    fn second_next(
+        &mut self,
+        step: Step<'_>,
+        how: How,
+        second: &mut History<M>,
+    ) -> Result<Iterate<M>, RecipeError> {
+        let no_third: &History<M> = &[];
+        let reviewed = review(self, step, (&mut *second, no_third), &mut None)?;
+        let (pairs, _) = self.pairs(reviewed);
+        let policy = second[second.len() - 1].model.clone();
+        let steps = self.steps(pairs.len());
+        let how = How {
+            seed: self.second_seed(),
+            ..how
+        };
+        self.train_as(how, &step.stage(), &policy, &policy, pairs, steps)
     }
 
     fn pairs(&self, reviewed: Reviewed) -> (Vec<TokenizedPair>, SelectionReport) {

@@ -17,7 +17,8 @@ pub enum Method {
     Iterative,
     /// Offline pairs selected by implicit reward margin, and own pairs.
     Sera,
-    /// The method `sera` with the share of own pairs that does best on validation data.
+    /// The method `sera` with the share of own pairs that does best on validation data. The share
+    /// may be 0.
     BestSera,
     /// Adds devices to `sera` that keep own pairs near the start model. The devices act from the
     /// second iteration on and are described at the options `anchors`. If a second policy disagrees on too many own pairs,

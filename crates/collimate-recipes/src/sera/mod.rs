@@ -24,6 +24,7 @@ mod report;
 mod review;
 mod rewards;
 pub(crate) mod session;
+mod start;
 mod sweep;
 
 pub use crate::{AnswerReport, AnswerScorer, ResponseSampling, Sample};
@@ -34,6 +35,6 @@ pub use data::SeraData;
 pub use devices::DeviceReport;
 pub use method::Method;
 pub use outcome::{
-    Agreement, Aligned, IterationReport, Overlap, SelectionReport, SeraOutcome, Tried,
+    Agreement, Aligned, IterationReport, NoOwnPairs, Overlap, SelectionReport, SeraOutcome, Tried,
 };
 pub use report::{summary, write_report};

@@ -48,16 +48,33 @@ pub struct SelectionReport {
     /// Share of the own pairs on which the second policy agrees; absent without a second policy.
     #[serde(default)]
     pub policy_agreement: Option<f64>,
-    /// Number of own pairs dropped because the second policy disagrees.
+    /// Number of own pairs dropped because the second policy disagrees; 0 if all own pairs are
+    /// refused.
     #[serde(default)]
     pub disagreeing: usize,
-    /// Number of own pairs dropped because the second policy agrees on too small a share. The
-    /// iteration then has no own pairs and trains on all offline pairs.
+    /// Number of own pairs that were made and are all dropped, because the second policy agrees on
+    /// too small a share of them. The iteration then trains on all offline pairs.
     #[serde(default)]
     pub refused: usize,
+    /// Reason why a device left no own pairs; absent if no device did.
+    #[serde(default)]
+    pub no_own_pairs: Option<NoOwnPairs>,
     /// Own pairs that each device alone would have kept; empty unless `devices` asks for it.
     #[serde(default)]
     pub devices: Vec<DeviceReport>,
+}
+
+/// Reason why a device of the method `anchored` left no own pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NoOwnPairs {
+    /// The gate left too few responses to make a pair: the others are unlikely under the start
+    /// model. The offline pairs are selected as usual.
+    Unlikely,
+    /// The second policy agrees on too small a share of the pairs. The iteration trains on all
+    /// offline pairs.
+    Disagreement,
 }
 
 /// Agreement of implicit reward margins with the score gaps of a judge.

@@ -1,16 +1,15 @@
 //! Pairs of the policy's own responses.
 
-use collimate_core::{Completion, Finish, Prompt, Purpose};
+use collimate_core::{Completion, Finish, Key, Prompt, Purpose};
 use collimate_data::TokenizedPair;
 use collimate_irm::{CutPolicy, Response, bootstrap_pairs};
 use collimate_nn::CausalLm;
 use rand::RngExt;
 
-use super::anchors::CompareDevices;
 use super::data::SeraData;
 use super::devices::compare_devices;
 use super::method::Own;
-use super::outcome::{Agreement, SelectionReport};
+use super::outcome::{Agreement, NoOwnPairs, SelectionReport};
 use super::pairing::{Pairing, Rewards, pair, response};
 use super::review::{Notes, Policies, Step};
 use super::rewards::{response_rewards, start_logps};
@@ -63,24 +62,30 @@ pub(super) fn own_pairs<M: CausalLm>(
     let found = match kind {
         Own::None => Vec::new(),
         Own::Implicit | Own::Judged => {
+            let samples = session.start_samples.as_ref();
             let how = Pairing {
                 anchors: &variant.anchors,
+                samples: samples
+                    .map(|samples| samples.mean_logps.as_slice())
+                    .unwrap_or_default(),
                 cut,
                 limit,
                 key: session.key(&format!("{} own pairs", step.label())),
             };
             if kind == Own::Implicit {
                 responses.complete(session, step, policies)?;
-                if session.config.devices != CompareDevices::Off {
+                if step.compares(session.config) {
                     let (own, all) = (&session.config.anchors, &*responses);
                     report.devices =
                         compare_devices(&all.completions, &all.rewards, own, how, data)?;
                 }
             }
-            best_and_worst(responses, how, report)?
+            best_and_worst(responses, how, &step.label(), report)?
         }
         Own::Target => against_chosen(responses, cut, limit, data, report),
     };
+    // The report says nothing on the pairs of a second policy, so the judge need not see them.
+    let judge = data.judge.as_ref().filter(|_| !step.second);
     let completion = |prompt: usize, response: usize| &responses.completions[prompt][response];
     let mut pairs = Vec::with_capacity(found.len());
     let mut texts: Vec<(Prompt, Completion)> = Vec::new();
@@ -103,7 +108,7 @@ pub(super) fn own_pairs<M: CausalLm>(
             Own::Judged => "judged",
             _ => "bootstrapped",
         };
-        if kind == Own::Implicit && data.judge.is_some() {
+        if kind == Own::Implicit && judge.is_some() {
             texts.push((prompt.clone(), chosen.clone()));
             texts.push((prompt.clone(), rejected.clone()));
         }
@@ -115,7 +120,7 @@ pub(super) fn own_pairs<M: CausalLm>(
         });
         lines.own(prompt, chosen, rejected.clone(), one.margin, source);
     }
-    if let Some(judge) = &data.judge
+    if let Some(judge) = judge
         && !texts.is_empty()
     {
         let scores = judge.scores(&texts)?;
@@ -139,7 +144,7 @@ impl Responses {
             completions,
             rewards,
         } = self;
-        let compares = session.config.devices != CompareDevices::Off;
+        let compares = step.compares(session.config);
         let label = &step.label();
         let prompts: Vec<Vec<u32>> = session.train.iter().map(|p| p.prompt.clone()).collect();
         if rewards.start.is_none() && (step.variant.anchors.asks_the_start() || compares) {
@@ -167,32 +172,25 @@ fn write<M: CausalLm>(
         variant,
         iteration,
         data,
+        ..
     } = step;
     let label = &step.label();
     let kind = variant.method.own();
-    let config = session.config;
     let prompts: Vec<Vec<u32>> = session.train.iter().map(|p| p.prompt.clone()).collect();
     let policy = &history[history.len() - 1].model;
-    // One stream per iteration: methods differ by what they do with the responses.
-    let key = session.key(&format!("responses {iteration}"));
-    let seed = key.rng(Purpose::Sampling).random();
+    // One stream per iteration: methods differ by what they do with the responses. A second policy
+    // has streams of its own.
+    let seed = match step.second {
+        true => session.second_seed(),
+        false => session.config.seed,
+    };
+    let key = Key::new(seed, &format!("responses {iteration}"));
     let n = match kind {
         Own::Target => 1,
         Own::Judged => 2,
         _ => variant.irm.responses,
     };
-    let sampling = config.responses.with(n, seed);
-    let sampler = session.sampler();
-    let mut watch = sampler.meter(&format!("{label} responses"));
-    let mut completions = sampler
-        .generator(policy)
-        .continue_ids(&prompts, &sampling, &mut watch)
-        .map_err(|error| sampler.generation(label, error))?;
-    for (prompt, responses) in prompts.iter().zip(&mut completions) {
-        for response in responses {
-            fit(session, response, prompt.len());
-        }
-    }
+    let completions = sample(session, label, policy, n, key)?;
     let rewards = match kind {
         Own::Implicit => response_rewards(session, label, history, &prompts, &completions)?,
         Own::Judged => {
@@ -215,11 +213,38 @@ fn write<M: CausalLm>(
     })
 }
 
+/// Samples `n` responses to the prompt of every pair, and cuts those that would make a pair too
+/// long.
+pub(super) fn sample<M: CausalLm>(
+    session: &Session<'_, M>,
+    label: &str,
+    policy: &M,
+    n: usize,
+    key: Key,
+) -> Result<Vec<Vec<Completion>>, RecipeError> {
+    let prompts: Vec<Vec<u32>> = session.train.iter().map(|p| p.prompt.clone()).collect();
+    let seed = key.rng(Purpose::Sampling).random();
+    let sampling = session.config.responses.with(n, seed);
+    let sampler = session.sampler();
+    let mut watch = sampler.meter(&format!("{label} responses"));
+    let mut completions = sampler
+        .generator(policy)
+        .continue_ids(&prompts, &sampling, &mut watch)
+        .map_err(|error| sampler.generation(label, error))?;
+    for (prompt, responses) in prompts.iter().zip(&mut completions) {
+        for response in responses {
+            fit(session, response, prompt.len());
+        }
+    }
+    Ok(completions)
+}
+
 /// Pairs the responses with the largest and the smallest reward, for the prompts that the rule
-/// keeps.
+/// keeps. Warns if a device leaves no pair.
 fn best_and_worst(
     responses: &Responses,
     how: Pairing<'_>,
+    label: &str,
     report: &mut SelectionReport,
 ) -> Result<Vec<Found>, RecipeError> {
     let paired = pair(&responses.completions, &responses.rewards, how)?;
@@ -229,6 +254,21 @@ fn best_and_worst(
     report.policy_agreement = paired.agreement;
     report.disagreeing = paired.disagreeing;
     report.refused = paired.refused;
+    report.no_own_pairs = paired.none;
+    match paired.none {
+        Some(NoOwnPairs::Unlikely) => tracing::warn!(
+            "{label}: no own pairs, because the gate excludes {} of {} responses as unlikely under \
+             the start model: lower anchors.gate",
+            paired.counts.unlikely,
+            paired.counts.responses
+        ),
+        Some(NoOwnPairs::Disagreement) => tracing::warn!(
+            "{label}: no own pairs, because the second policy agrees on too few of {}: the \
+             iteration trains on all offline pairs",
+            paired.refused
+        ),
+        None => {}
+    }
     let found = paired.pairs.into_iter().map(|(prompt, pair)| Found {
         prompt,
         chosen: Some(pair.chosen),
@@ -292,5 +332,48 @@ fn fit<M>(session: &Session<'_, M>, response: &mut Completion, prompt: usize) {
             response.text = text;
         }
         response.finish = Finish::Length;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sera::Anchors;
+    use crate::sera::review::offline_share;
+
+    /// Policies that agree on no pair at all are a refusal like any other: the report says so, and
+    /// all offline pairs are kept.
+    #[test]
+    fn a_refusal_without_any_agreement_keeps_all_offline_pairs() {
+        let row = |texts: [&str; 2]| texts.map(Completion::from).to_vec();
+        let responses = Responses {
+            completions: vec![row(["a", "b"]), row(["c", "d"])],
+            rewards: Rewards {
+                rows: vec![vec![1.0, 0.0]; 2],
+                second: Some(vec![vec![0.0, 1.0]; 2]),
+                ..Rewards::default()
+            },
+        };
+        let anchors = Anchors {
+            agreement: Some(0.6),
+            ..Anchors::OFF
+        };
+        let how = Pairing {
+            anchors: &anchors,
+            samples: &[],
+            cut: CutPolicy::Drop,
+            limit: 2,
+            key: Key::new(0, "own pairs"),
+        };
+        let mut report = SelectionReport::default();
+        assert_eq!(offline_share(0.7, &report), 0.7);
+        let found = best_and_worst(&responses, how, "anchored-dpo 2", &mut report).unwrap();
+        assert!(found.is_empty());
+        assert_eq!((report.refused, report.disagreeing), (2, 0));
+        assert_eq!(report.no_own_pairs, Some(NoOwnPairs::Disagreement));
+        assert_eq!(offline_share(0.7, &report), 1.0);
+        // A gate that excludes every response says nothing against the offline margins.
+        report.no_own_pairs = Some(NoOwnPairs::Unlikely);
+        assert_eq!(offline_share(0.7, &report), 0.7);
     }
 }

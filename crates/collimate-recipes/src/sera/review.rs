@@ -14,11 +14,12 @@ use collimate_train::hash_json;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::anchors::Anchors;
+use super::anchors::{Anchors, CompareDevices};
+use super::config::SeraConfig;
 use super::data::SeraData;
 use super::lines::Lines;
-use super::method::{Method, Offline, Ranking};
-use super::outcome::{Agreement, SelectionReport};
+use super::method::{Method, Offline, Own, Ranking};
+use super::outcome::{Agreement, NoOwnPairs, SelectionReport};
 use super::own::{Responses, own_pairs};
 use super::rewards::{Margins, margins, reference_logps};
 use super::session::{Iterate, Session};
@@ -50,12 +51,38 @@ pub(crate) struct Step<'a> {
     pub(crate) variant: &'a Variant,
     pub(crate) iteration: usize,
     pub(crate) data: &'a SeraData<'a>,
+    /// True if a second policy reviews for itself.
+    pub(crate) second: bool,
 }
 
 impl Step<'_> {
     /// Returns the name used in messages and on progress bars.
     pub(crate) fn label(&self) -> String {
-        format!("{} {}", self.variant.title, self.iteration)
+        let second = if self.second { " second" } else { "" };
+        format!("{} {}{second}", self.variant.title, self.iteration)
+    }
+
+    /// Returns the name of stages and files.
+    pub(crate) fn stage(&self) -> String {
+        let second = if self.second { "-second" } else { "" };
+        format!("{}-{}{second}", self.variant.title, self.iteration)
+    }
+
+    /// Returns true if the review compares the anchor devices.
+    pub(super) fn compares(&self, config: &SeraConfig) -> bool {
+        config.devices != CompareDevices::Off && !self.second
+    }
+
+    /// Returns true if the review compares responses with samples of the start model.
+    fn asks_the_start_samples(&self, config: &SeraConfig) -> bool {
+        let Variant {
+            method,
+            irm,
+            anchors,
+            ..
+        } = self.variant;
+        let writes = method.own() == Own::Implicit && method.shares(irm).1 > 0.0;
+        writes && (anchors.gate > 0.0 || self.compares(config))
     }
 }
 
@@ -94,20 +121,25 @@ pub(crate) fn review<M: CausalLm>(
     (history, second): (&mut History<M>, &History<M>),
     shared: &mut Option<Responses>,
 ) -> Result<Reviewed, RecipeError> {
-    let Step {
-        variant, iteration, ..
-    } = step;
-    let stage = format!("{}-{iteration}-pairs", variant.title);
+    let variant = step.variant;
+    let stage = format!("{}-pairs", step.stage());
     let file = session
         .run
         .path()
         .join("selections")
         .join(format!("{stage}.json"));
-    let hashes: Vec<String> = history
+    let mut hashes: Vec<String> = history
         .iter()
         .chain(second)
         .map(|iterate| collimate_train::model_hash(&iterate.model))
         .collect();
+    if step.asks_the_start_samples(session.config) {
+        hashes.push(session.sample_start()?);
+    }
+    if step.second {
+        // A second policy samples from another random stream.
+        hashes.push("second".to_owned());
+    }
     let inputs = hash_json(&(
         session.config,
         (&variant.irm, &variant.anchors),
@@ -148,12 +180,10 @@ fn compute<M: CausalLm>(
     (history, second): (&mut History<M>, &History<M>),
     shared: &mut Option<Responses>,
 ) -> Result<Reviewed, RecipeError> {
-    let Step {
-        variant, iteration, ..
-    } = step;
+    let variant = step.variant;
     let (_, own_share) = variant.method.shares(&variant.irm);
     let folder = session.run.folder("selections")?;
-    let rows = |suffix: &str| folder.join(format!("{}-{iteration}{suffix}.jsonl", variant.title));
+    let rows = |suffix: &str| folder.join(format!("{}{suffix}.jsonl", step.stage()));
     let mut notes = Notes::default();
     let most = variant.irm.max_bootstrap_share();
     let limit = share_count_up_to(own_share, most, session.train.len())?;
@@ -211,16 +241,14 @@ fn offline<M: CausalLm>(
         variant,
         iteration,
         data,
+        ..
     } = step;
     let Notes { report, lines } = notes;
     let n = session.train.len();
     let label = step.label();
     let gaps = || session.gaps.as_deref().ok_or(RecipeError::NoJudge);
     let (share, _) = variant.method.shares(&variant.irm);
-    // If the margins were refused for own pairs, they select no offline pairs either: all pairs are
-    // kept.
-    let share = if report.refused > 0 { 1.0 } else { share };
-    let keep = share_count(share, n)?;
+    let keep = share_count(offline_share(share, report), n)?;
     let (selection, scores) = match variant.method.offline() {
         Offline::None => return Ok(Vec::new()),
         Offline::All => {
@@ -270,6 +298,15 @@ fn offline<M: CausalLm>(
     let column = number.map(|name| (name, scores.as_slice()));
     lines.offline(&selection, column, data);
     Ok(selection.kept.iter().map(|kept| kept.index).collect())
+}
+
+/// Returns the share of the offline pairs to keep. If the policies disagree on own pairs, their
+/// margins select no offline pairs either: all pairs are kept.
+pub(super) fn offline_share(share: f64, report: &SelectionReport) -> f64 {
+    match report.no_own_pairs {
+        Some(NoOwnPairs::Disagreement) => 1.0,
+        _ => share,
+    }
 }
 
 /// Selects the `iteration`-th of `stages` equal parts, largest scores first.

@@ -166,7 +166,7 @@ pub(super) fn start_logps<M: CausalLm>(
 }
 
 /// Returns the number of tokens of a response, at least 1.
-fn tokens(response: &Completion) -> usize {
+pub(super) fn tokens(response: &Completion) -> usize {
     response.tokens.as_ref().map_or(0, Vec::len).max(1)
 }
 

@@ -14,6 +14,7 @@ use collimate_train::{Interrupt, Objective, Progress, TrainConfig, hash_json, mo
 use rand::RngExt;
 
 use super::config::{SeraConfig, Updates};
+use super::start::StartSamples;
 use crate::answers::ResponseSampler;
 use crate::policy_training::PolicyTraining;
 use crate::sft::EVALUATION_TOKENS;
@@ -55,6 +56,8 @@ pub(crate) struct Session<'a, M> {
     /// Score of each training pair's chosen answer minus that of the rejected one, from the judge
     /// or from the data file.
     pub(crate) gaps: Option<Vec<f64>>,
+    /// Likelihoods of the start model's own samples; absent until a review needs them.
+    pub(crate) start_samples: Option<StartSamples>,
 }
 
 impl<M: CausalLm> Session<'_, M> {

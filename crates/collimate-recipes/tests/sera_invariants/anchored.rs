@@ -1,12 +1,15 @@
 //! The method `anchored`: its devices, alone and together.
 
+use std::path::Path;
+
 use collimate_irm::KeepRule;
 use collimate_lm::Llama;
 use collimate_losses::PreferenceLoss;
 use collimate_recipes::sera::{
-    Anchors, CompareDevices, Method, SelectionReport, SeraConfig, SeraOutcome,
+    Anchors, CompareDevices, Method, NoOwnPairs, SelectionReport, SeraConfig, SeraOutcome, Updates,
 };
 use collimate_train::model_hash;
+use serde_json::Value;
 
 use crate::setup::{attempt, config, refusal, rows, run, run_in_new_folder, setup};
 
@@ -70,10 +73,9 @@ fn every_device_alone() {
     let plain = &sera.policies[0].iterations[1].selection;
     let off = Anchors::OFF;
     let gate = run_in_new_folder(&setup, &with(Anchors { gate: 0.25, ..off }));
-    // 96 prompts with four responses each: at most 96 are below the quartile, fewer if some are
-    // empty or cut.
+    // 96 prompts with four responses each.
     let unlikely = second(&gate).responses.unlikely;
-    assert!(unlikely > 0 && unlikely <= n, "{unlikely}");
+    assert!(unlikely > 0 && unlikely <= 4 * n, "{unlikely}");
     let ranked = Anchors {
         start_weight: 1.0,
         ..off
@@ -165,8 +167,129 @@ fn a_second_policy_decides() {
     let outcome = run_in_new_folder(&setup, &config);
     let found = second(&outcome);
     assert_eq!((found.offline, found.bootstrapped), (n, 0));
-    assert_eq!(found.refused + found.disagreeing, made);
+    assert_eq!((found.refused, found.disagreeing), (made, 0));
+    assert_eq!(found.no_own_pairs, Some(NoOwnPairs::Disagreement));
     assert_eq!(found.noisy_share, found.noisy_share_of_all);
+}
+
+#[test]
+fn the_second_policy_reviews_for_itself() {
+    let setup = setup();
+    let n = setup.data.train.len();
+    let with = |least: f64| {
+        let mut config = with(Anchors {
+            agreement: Some(least),
+            ..Anchors::OFF
+        });
+        config.iterations = 3;
+        config
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let config = with(0.0);
+    let outcome = run(&setup, &config, &path);
+    let pairs = |path: &Path, name: &str| -> Value {
+        let file = path.join(format!("selections/anchored-dpo-{name}-pairs.json"));
+        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
+    };
+    let (one, other) = (pairs(&path, "2"), pairs(&path, "2-second"));
+    // Both keep as many offline pairs, each by its own margins, and each writes its own answers.
+    for pairs in [&one, &other] {
+        assert_eq!(pairs["offline"].as_array().unwrap().len(), 67);
+        assert!(!pairs["own"].as_array().unwrap().is_empty());
+    }
+    assert_ne!(one["offline"], other["offline"]);
+    assert_ne!(one["own"], other["own"]);
+    // The device asks the second policy about pairs of the first. The second policy asks none.
+    assert!(one["report"]["policy_agreement"].is_f64());
+    assert!(other["report"]["policy_agreement"].is_null());
+    let margins = |name: &str| -> Vec<f64> {
+        let rows = rows(&path.join(format!("selections/anchored-dpo-{name}.jsonl")));
+        let offline = rows.iter().filter(|row| row["source"] == "offline");
+        offline.map(|row| row["margin"].as_f64().unwrap()).collect()
+    };
+    let (kept, left) = (margins("2-second"), margins("2-second-left"));
+    assert_eq!((kept.len(), left.len()), (67, n - 67));
+    let smallest = kept.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(left.iter().all(|&margin| margin <= smallest));
+    // After the last review the second policy has nothing to answer.
+    assert!(!path.join("selections/anchored-dpo-3-second.jsonl").exists());
+    // All stages are done already.
+    let again = run(&setup, &config, &path);
+    assert_eq!(
+        hash(&outcome, Method::Anchored),
+        hash(&again, Method::Anchored)
+    );
+    assert_eq!(pairs(&path, "2-second"), other);
+
+    // The first policy trains on all 96 pairs, because the second disagrees. The second policy
+    // trains on its own selection of 29 offline pairs and at most 29 own pairs.
+    let mut config = with(1.0);
+    config.updates = Updates::OwnPairs;
+    config.irm.offline_share = 0.3;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let outcome = run(&setup, &config, &path);
+    assert!(self::second(&outcome).refused > 0);
+    let other = pairs(&path, "2-second");
+    let count = |name: &str| other[name].as_array().unwrap().len();
+    assert!(count("offline") == 29 && count("own") <= 29);
+    let rows = rows(&path.join("metrics.jsonl"));
+    let steps = |stage: &str| {
+        let mine = rows.iter().filter(|row| row["stage"] == stage);
+        mine.filter(|row| row["loss"].is_f64()).count()
+    };
+    assert_eq!(steps("anchored-dpo-2"), 6);
+    let expected = (count("offline") + count("own")).div_ceil(16);
+    assert_eq!(steps("anchored-dpo-2-second"), expected);
+}
+
+/// The start is sampled once. Its samples give the threshold in every iteration.
+#[test]
+fn the_gate_compares_with_samples_of_the_start() {
+    let setup = setup();
+    let n = setup.data.train.len();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let mut config = with(Anchors {
+        gate: 0.25,
+        ..Anchors::OFF
+    });
+    config.methods = vec![Method::Sera, Method::Anchored];
+    config.iterations = 3;
+    let outcome = run(&setup, &config, &path);
+    let file = path.join("selections/start-samples.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let samples: Vec<(f32, usize)> = serde_json::from_str(&text).unwrap();
+    assert_eq!(samples.len(), 4 * n);
+    assert!(
+        samples
+            .iter()
+            .all(|&(sum, tokens)| sum.is_finite() && (1..=16).contains(&tokens))
+    );
+    let journal = std::fs::read_to_string(path.join("journal.json")).unwrap();
+    assert_eq!(journal.matches("\"start-samples\"").count(), 1);
+    for iteration in &outcome.policy(Method::Anchored).unwrap().iterations[1..] {
+        assert!(iteration.selection.responses.unlikely > 0);
+    }
+    // A resumed run reads the samples, and samples again if the file is lost.
+    for lost in [false, true] {
+        if lost {
+            std::fs::remove_file(&file).unwrap();
+        }
+        let again = run(&setup, &config, &path);
+        assert_eq!(
+            hash(&outcome, Method::Anchored),
+            hash(&again, Method::Anchored)
+        );
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    }
+    // Without a gate, nothing asks for samples of the start.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    config.methods = vec![Method::Sera];
+    run(&setup, &config, &path);
+    assert!(!path.join("selections/start-samples.json").exists());
 }
 
 #[test]
@@ -208,6 +331,20 @@ fn devices_are_compared_without_the_training_after_it() {
     config.devices = CompareDevices::Off;
     let off = run_in_new_folder(&setup, &config);
     assert_eq!(hash(&off, Method::Sera), hash(&every, Method::Sera));
+    // A share of 0 makes no own pairs to compare, but ends after the first review too.
+    config.methods = vec![Method::BestSera];
+    config.best_of = vec![0.0, 0.3];
+    config.devices = CompareDevices::First;
+    let best = run_in_new_folder(&setup, &config);
+    let reports: Vec<u64> = best.policies[0]
+        .iterations
+        .iter()
+        .map(|i| i.steps)
+        .collect();
+    assert_eq!(reports, [6, 0]);
+    // Both shares end at the same policy, so the first one is chosen.
+    assert!(best.policies[0].tried[0].chosen);
+    config.methods = vec![Method::Sera];
     config.devices = CompareDevices::Every;
     let text = refusal(&setup, &setup.data, &config);
     assert!(
@@ -251,6 +388,7 @@ fn losses_with_and_without_a_reference() {
 fn best_sera_may_bootstrap_nothing() {
     let setup = setup();
     let mut config = config(&[Method::SelectionOnly, Method::BestSera]);
+    assert_eq!(config.best_of, [0.0, 0.3, 0.5, 0.7, 1.0]);
     config.iterations = 2;
     config.best_of = vec![0.0];
     let outcome = run_in_new_folder(&setup, &config);

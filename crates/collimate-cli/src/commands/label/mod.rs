@@ -11,15 +11,19 @@ use collimate_label::{
     Desk, Ended, Page, PairSet, Resumed, Server, Session, SessionOptions, journal_path,
     labeller_name,
 };
+use serde_json::{Value, json};
 
+use super::ser::Ser;
 use crate::common::{self, Failure, Interrupted, json_name};
+use crate::options::Layered;
 use crate::{files, runs};
 
 /// Label preference pairs by hand, on a local web page.
 ///
 /// The page shows two answers to a prompt side by side. The arrow keys choose, t is a tie, s skips,
-/// u undoes. The sides are drawn at random, and labels in the file are not shown. A share of the
-/// pairs is shown a second time, to measure how consistent a labeller is.
+/// u undoes. Pairs come in the order of the files, so the most useful pairs of the ask-next.jsonl of
+/// `collimate ser` come first. The sides are drawn at random, and labels in the file are not shown. A
+/// share of the pairs is shown a second time, to measure how consistent a labeller is.
 ///
 /// Every decision is on disk at once: in a journal beside OUT (labels.decisions.jsonl), and as a
 /// row `prompt`, `chosen`, `rejected`, `labeller` in OUT. Run the same command again to continue
@@ -28,7 +32,8 @@ use crate::{files, runs};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Files to label: rows with `prompt` and answers in `response_a`, `response_b` or a list
-    /// `responses`, or preference pairs of any format, whose labels are not shown
+    /// `responses`, or preference pairs of any format, whose labels are not shown. Pairs are asked in
+    /// the order of the files
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     from: Vec<PathBuf>,
     /// File of labels to write or to continue
@@ -46,7 +51,7 @@ pub(crate) struct Args {
     /// Maximum number of pairs from a prompt with more than two answers
     #[arg(long, value_name = "N", default_value_t = 3)]
     pairs_per_prompt: usize,
-    /// Seed of the order, the sides and the repeats
+    /// Seed of the sides and the repeats
     #[arg(long, value_name = "N", default_value_t = SessionOptions::default().seed)]
     seed: u64,
     /// Address of the page: 127.0.0.1 or ::1
@@ -67,8 +72,13 @@ pub(crate) struct Args {
     /// Handling of rows that cannot be read: fail, or drop and count them
     #[arg(long, value_parser = json_name::<OnBadRow>, default_value = "fail", value_name = "POLICY")]
     on_bad_row: OnBadRow,
-    /// Prompt of an hh-rlhf dialogue: full or last_turn_only
-    #[arg(long, value_parser = json_name::<HhTurns>, default_value = "full", value_name = "TURNS")]
+    /// Prompt of an hh-rlhf dialogue: full or last_turn_only. `collimate ser` needs the same value
+    #[arg(
+        long,
+        value_parser = json_name::<HhTurns>,
+        default_value = "last_turn_only",
+        value_name = "TURNS"
+    )]
     hh_turns: HhTurns,
 }
 
@@ -98,14 +108,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let page = Page {
         labeller,
         next: format!(
-            "collimate ser {}--labelled {}{} --model DIR --out runs/ser",
+            "collimate ser {}--labelled {}{}{} --model DIR --out runs/ser",
             earlier(&args.from),
             quoted(&out),
-            pool(args)
+            pool(args),
+            reading(args)
         ),
+        ceiling: Some("--ceiling".to_owned()),
     };
-    let next = page.next.clone();
-    let server = Server::start(address, desk, page)?;
+    let server = Server::start(address, desk, page.clone())?;
     let url = server.url();
     common::tell(&format!("label at {url}"));
     common::tell(
@@ -116,7 +127,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let (desk, ended) = server.wait(|| interrupt.is_set());
     match desk {
-        Some(desk) => close(desk, ended, &next),
+        Some(desk) => close(desk, ended, &page),
         None => Ok(()),
     }
 }
@@ -156,8 +167,9 @@ fn tell_resumed(resumed: Resumed, out: &Path) {
 }
 
 /// Reports the numbers and how to continue.
-fn close(mut desk: Desk, ended: Ended, next: &str) -> Result<(), Failure> {
+fn close(mut desk: Desk, ended: Ended, page: &Page) -> Result<(), Failure> {
     let summary = desk.session().summary();
+    let next = page.command(desk.session());
     let out = desk.out().display().to_string();
     if summary.labellers.is_empty() {
         common::print("no decision was made\n")?;
@@ -203,6 +215,32 @@ fn pool(args: &Args) -> String {
     let files = args.from.iter().map(|path| path.display().to_string());
     files
         .map(|path| format!(" --unlabelled {}", quoted(&path)))
+        .collect()
+}
+
+/// Returns the reading options that differ from the defaults of `ser`. With them, `ser` finds the
+/// labelled pairs in the pool. `--format` is not among them: in `ser` it is the format of the labels.
+fn reading(args: &Args) -> String {
+    let of_ser: <Ser as Layered>::Config = Default::default();
+    let options = [
+        ("hh-turns", json!(args.hh_turns), json!(of_ser.hh_turns)),
+        (
+            "on-bad-row",
+            json!(args.on_bad_row),
+            json!(of_ser.on_bad_row),
+        ),
+        (
+            "pairs-per-prompt",
+            json!(args.pairs_per_prompt),
+            json!(of_ser.pairs_per_prompt),
+        ),
+    ];
+    let changed = options.into_iter().filter(|(_, here, there)| here != there);
+    changed
+        .map(|(name, here, _)| match here {
+            Value::String(word) => format!(" --{name} {word}"),
+            number => format!(" --{name} {number}"),
+        })
         .collect()
 }
 

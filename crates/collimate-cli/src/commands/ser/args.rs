@@ -70,12 +70,9 @@ impl Layered for Ser {
                 &["ser.recipe"],
                 "How the model learns from the pool: calibrated, noisy_ensemble, or paper with the paper's \
                  options [default: calibrated; noisy_ensemble for the synthetic world]",
-                |config: &mut Config, name, given| {
+                |config: &mut Config, name, _| {
                     config.ser.recipe = json_name(name)?;
                     config.ser.also.retain(|recipe| json!(recipe) != name);
-                    if config.ser.recipe == Recipe::Paper {
-                        as_in_the_paper(config, given);
-                    }
                     Ok(())
                 },
             ),
@@ -209,6 +206,9 @@ impl Layered for Ser {
 
     fn settle(config: &mut Config, given: &Given) -> Result<(), Failure> {
         real::settle(config, given)?;
+        if config.ser.recipe == Recipe::Paper {
+            as_in_the_paper(config, given);
+        }
         let model = config.model.as_deref();
         lengths::cap(
             &mut config.ser.max_length,
@@ -278,6 +278,13 @@ fn check_recipe_options(config: &Config, given: &Given) -> Result<(), Failure> {
                 .into(),
         );
     }
+    if !ser.statuses.is_empty() && !matches!(ser.filter.rule, PairRule::Status { .. }) {
+        return Err(
+            "ser.statuses sets the status of each loop, but ser.filter.rule keeps pairs without a \
+             status: remove one of them"
+                .into(),
+        );
+    }
     // The other controls filter by the paper's thresholds.
     let own = [
         Control::LongerSeed,
@@ -299,15 +306,18 @@ fn check_recipe_options(config: &Config, given: &Given) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Sets the paper's values of options whose defaults differ for the other recipes.
+/// Sets the paper's values of options whose defaults differ for the other recipes. A recipe that is
+/// typed also replaces values of a configuration file.
 fn as_in_the_paper(config: &mut Config, given: &Given) {
-    if !given.typed("ser.score_centre") {
+    let typed = given.typed("ser.recipe");
+    let stays = |path: &str| if typed { given.typed(path) } else { given.has(path) };
+    if !stays("ser.score_centre") {
         config.ser.score_centre = ScoreCentre::None;
     }
-    if !given.typed("ser.retrain_from") {
+    if !stays("ser.retrain_from") {
         config.ser.retrain_from = RetrainFrom::Previous;
     }
-    if !given.typed("ser.until_hard") {
+    if !stays("ser.until_hard") {
         config.ser.until_hard = true;
     }
 }

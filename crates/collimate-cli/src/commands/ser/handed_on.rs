@@ -80,7 +80,7 @@ fn labelled(label: &SelfLabel) -> Result<Row, Failure> {
         ("prompt".to_owned(), asked(prompt)?),
         ("chosen".to_owned(), answer(prompt, &chosen.text)?),
         ("rejected".to_owned(), answer(prompt, &rejected.text)?),
-        ("probability".to_owned(), number(Some(label.probability))),
+        ("probability".to_owned(), number(label.probability)),
         ("loop".to_owned(), Json::Number(label.loop_index.into())),
         ("status".to_owned(), text(&label.status)),
         ("rule".to_owned(), Json::Text(label.rule.clone())),

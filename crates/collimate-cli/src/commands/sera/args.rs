@@ -31,8 +31,8 @@ use crate::start::Start;
 /// Without --data, a small language model is trained from scratch on an embedded synthetic world,
 /// fine-tuned, aligned, and judged by the world's true reward. Four methods are compared over the
 /// same pairs with the same number of steps: base loss, iterative form, SeRA, and SeRA with the
-/// share of own pairs that does best on validation. With --data and --model, your pairs and your
-/// model folder are used.
+/// share of own pairs, 0 included, that does best on validation. With --data and --model, your pairs
+/// and your model folder are used.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -97,7 +97,7 @@ impl Layered for Sera {
         config.align.loss = config.align.loss.with_beta(2.0);
         // Without the paper's 0.7 and 1: they were never the best, and a default run should take
         // minutes.
-        config.align.best_of = vec![0.3, 0.5];
+        config.align.best_of = vec![0.0, 0.3, 0.5];
         Ok(config)
     }
 
