@@ -310,7 +310,13 @@ fn check_recipe_options(config: &Config, given: &Given) -> Result<(), Failure> {
 /// typed also replaces values of a configuration file.
 fn as_in_the_paper(config: &mut Config, given: &Given) {
     let typed = given.typed("ser.recipe");
-    let stays = |path: &str| if typed { given.typed(path) } else { given.has(path) };
+    let stays = |path: &str| {
+        if typed {
+            given.typed(path)
+        } else {
+            given.has(path)
+        }
+    };
     if !stays("ser.score_centre") {
         config.ser.score_centre = ScoreCentre::None;
     }
