@@ -20,25 +20,30 @@ pub(crate) struct Panels {
     pub(super) wide: usize,
 }
 
-/// Elements of the panels.
+/// Elements of the panels. A unit of 32 bits holds elements of both vectors.
 #[derive(Debug, Clone)]
 pub(super) enum Values {
     F32(Panel<f32>),
     /// The low half of a unit is an element of the first vector, the high half the element of the
     /// second vector for the same input.
     Bf16(Panel<u32>),
-    /// Two inputs of an output lie side by side, for all outputs of the panel.
-    /// The vector holds the factor of each output.
-    Int8(Panel<i8>, Vec<f32>),
+    /// The bytes of a unit are elements of the first and the second vector for one input, and then
+    /// for the next input. A byte is the number plus 128.
+    Int8(Panel<u32>),
 }
 
-/// Units of all panels.
+/// Units of all panels, and the factor of each output for numbers that are not stored as they are.
 #[derive(Debug, Clone)]
 pub(super) struct Panel<T> {
     pub(super) units: Vec<T>,
     /// Number of units in one panel.
     pub(super) size: usize,
+    /// Empty: every factor is 1.
+    pub(super) scales: Vec<f32>,
 }
+
+/// Byte of the number 0.
+pub(super) const ZERO: u32 = 128;
 
 impl Panels {
     pub(crate) fn new(weight: Weight<'_>, [output, input]: [usize; 2], packed: PackedType) -> Self {
@@ -69,15 +74,22 @@ impl Panels {
                 }
                 let place = |first: usize| {
                     let scales = &scales[first..];
-                    move |panel: &mut [i8], o: usize, k: usize, w: f32| {
+                    move |panel: &mut [u32], o: usize, k: usize, w: f32| {
+                        let shift = 8 * (o / lanes + 2 * (k % 2));
+                        let unit = &mut panel[k / 2 * lanes + o % lanes];
                         // An output of zeros has steps of no size.
                         let steps = if scales[o] > 0.0 { w / scales[o] } else { 0.0 };
-                        let steps = steps.round().clamp(-127.0, 127.0);
-                        panel[2 * (k / 2 * wide + o) + k % 2] = steps as i8;
+                        let byte = steps.round().clamp(-127.0, 127.0) as i32 + ZERO as i32;
+                        *unit = *unit & !(0xff << shift) | (byte as u32) << shift;
                     }
                 };
-                let panel = packing.panels(2 * pairs * wide, 0, place);
-                Values::Int8(panel, scales)
+                let mut panel = packing.panels(pairs * lanes, ZERO * 0x0101_0101, place);
+                // The second vector is read 256 times too large.
+                for (o, scale) in scales.iter_mut().enumerate() {
+                    *scale /= if o % wide < lanes { 1.0 } else { 256.0 };
+                }
+                panel.scales = scales;
+                Values::Int8(panel)
             }
         };
         Self {
@@ -97,8 +109,9 @@ impl Panels {
     pub(super) fn bytes(&self) -> usize {
         match &self.values {
             Values::F32(panel) => 4 * panel.units.len(),
-            Values::Bf16(panel) => 4 * panel.units.len(),
-            Values::Int8(panel, scales) => panel.units.len() + 4 * scales.len(),
+            Values::Bf16(panel) | Values::Int8(panel) => {
+                4 * (panel.units.len() + panel.scales.len())
+            }
         }
     }
 
@@ -144,7 +157,11 @@ impl Packing<'_> {
                 }
             });
         });
-        Panel { units, size }
+        Panel {
+            units,
+            size,
+            scales: Vec::new(),
+        }
     }
 
     /// Returns the largest size of a weight for each output, and 0 beyond the last output.
