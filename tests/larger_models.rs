@@ -178,7 +178,7 @@ fn answers_with_smaller_weights() {
         folder,
         &["--model", &model, "--dtype", "bf16", "--out", "half"],
     );
-    let answers = |model: &str, weights: &str| {
+    let answers = |model: &str, weights: &str, cache: &str| {
         let arguments = [
             "--model",
             model,
@@ -192,13 +192,17 @@ fn answers_with_smaller_weights() {
             "12",
             "--generation-weights",
             weights,
+            "--generation-cache",
+            cache,
         ];
         text(&succeed("generate", folder, &arguments).stdout)
     };
-    assert_eq!(answers("half", "exact"), answers("half", "bf16"));
-    let exact = answers(&model, "exact");
+    let exact = answers("half", "exact", "exact");
+    assert_eq!(exact, answers("half", "bf16", "exact"));
+    let exact = answers(&model, "exact", "exact");
     // Forty sampled answers of twelve tokens: a coarser distribution shows in some of them.
-    assert_ne!(exact, answers(&model, "int8"));
+    assert_ne!(exact, answers(&model, "int8", "exact"));
+    assert_ne!(exact, answers(&model, "exact", "int8"));
     let set = [
         "--model",
         &model,
@@ -206,14 +210,14 @@ fn answers_with_smaller_weights() {
         "a",
         "--set",
         "generation_weights=int8",
+        "--generation-cache",
+        "int8",
     ];
     succeed("generate", folder, &set);
-    let output = run(
-        "generate",
-        folder,
-        &["--model", &model, "--generation-weights", "int4"],
-    );
-    assert!(text(&output.stderr).contains("int8"), "{output:?}");
+    for option in ["--generation-weights", "--generation-cache"] {
+        let output = run("generate", folder, &["--model", &model, option, "int4"]);
+        assert!(text(&output.stderr).contains("int8"), "{output:?}");
+    }
 }
 
 /// Micro-batches are cut to the limit, which changes nothing but the last digits.

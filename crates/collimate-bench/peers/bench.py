@@ -76,8 +76,9 @@ def options():
         sub.add_argument("--seed", type=int, default=0)
         if work != "ppo":
             sub.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-        if work in ("sft", "dpo", "rm"):
+        if work != "generate":
             sub.add_argument("--lora", type=count(1), help="rank of adapters that are trained instead of all weights")
+        if work in ("sft", "dpo", "rm"):
             sub.add_argument("--checkpointing", type=count(0), default=0, help="1 for gradient checkpointing")
         if work == "ppo":
             sub.add_argument("--reward-model", required=True, help="LlamaForSequenceClassification, one label")
@@ -471,8 +472,9 @@ def ppo(args, _):
         "--threads": args.threads,
         "--seed": args.seed,
     }
-    if args.trl:
-        given["--trl"] = args.trl
+    for name in ("trl", "lora"):
+        if getattr(args, name):
+            given[f"--{name}"] = getattr(args, name)
     given = ppo_step.options([f"{name}={value}" for name, value in given.items()])
     try:
         line = ppo_step.run(given)

@@ -6,8 +6,9 @@
 Run by hand, with trl 1.12.0, transformers 5.23.0, torch 2.15.0. TRL 1.13 has this trainer no more; --trl is a
 folder that holds the package `trl`, such as an unpacked wheel, put before the installed one.
 
-The policy and a critic of its own, begun as the reward model, are trained in full; the reference and the
-reward model are frozen. A rollout is everything from taking prompts to the last optimiser step. Rollouts
+The policy and a critic of its own, begun as the reward model, are trained in full, or with --lora peft's
+adapters of all linear layers of both (alpha twice the rank, no dropout) and the critic's head; the reference is
+then the policy with its adapters off. The reward model is frozen, and so is the reference. A rollout is everything from taking prompts to the last optimiser step. Rollouts
 are timed from the end of the one before; the first of several is left out, or the first `--warmup`.
 Prompts as text are drawn in TRL's random order. `--ids` has rows {"prompt_ids": [...]}, taken as they are, in
 their order, from the start again after the last.
@@ -59,6 +60,7 @@ def options(argv=None):
     parser.add_argument("--kl-coef", type=float, default=0.05)
     parser.add_argument("--learning-rate", type=float, default=1.4e-5)
     parser.add_argument("--forward-batch", type=int, default=0, help="rows written and scored at once, 0 for all")
+    parser.add_argument("--lora", type=int, help="rank of adapters that are trained instead of all weights")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
@@ -121,6 +123,16 @@ def run(args):
         args.reward_model, num_labels=1, dtype=torch.float32
     )
 
+    critic, adapters = scorer(), None
+    if args.lora:
+        import peft
+
+        adapters = peft.LoraConfig(r=args.lora, lora_alpha=2 * args.lora, lora_dropout=0.0, target_modules="all-linear")
+        head = peft.LoraConfig(**{**adapters.to_dict(), "exclude_modules": ["score"], "task_type": "SEQ_CLS"})
+        # In place, because TRL looks for the parts of a plain model.
+        critic = peft.inject_adapter_in_model(head, critic)
+        critic.score.requires_grad_(True)
+
     lengths, tokens, writing = [], [], []
     batch_generation = ppo.batch_generation
 
@@ -179,7 +191,8 @@ def run(args):
             model=policy,
             ref_model=None,
             reward_model=scorer(),
-            value_model=scorer(),
+            value_model=critic,
+            peft_config=adapters,
             train_dataset=Dataset.from_list(rows),
             callbacks=[Clock()],
         )

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use collimate::lm::Llama;
 use collimate::nn::{Adaptable, Backbone, CausalLm, LoadOptions, WeightType};
-use collimate::ops::{PackedType, SavedType};
+use collimate::ops::{CacheType, PackedType, SavedType};
 use collimate::prelude::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,38 @@ impl GenerationWeights {
             Self::Exact => 4.0,
             Self::Bf16 => 2.0,
             Self::Int8 => 1.0,
+        }
+    }
+}
+
+/// Number type of the keys and values that a model keeps while it writes answers, on flex.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum GenerationCache {
+    /// Keys and values as they are, in 32 bits
+    #[default]
+    Exact,
+    /// 8 bits, in steps of a 127th of the largest size in a token's head: about a quarter of the
+    /// memory
+    Int8,
+}
+
+impl GenerationCache {
+    /// Returns the model with caches of this type.
+    pub(crate) fn of(self, model: Llama) -> Llama {
+        model.with_cache_type(match self {
+            Self::Exact => CacheType::F32,
+            Self::Int8 => CacheType::Int8,
+        })
+    }
+
+    /// Returns the number of bytes of a number in a head of `head_dim` numbers.
+    pub(crate) fn bytes(self, head_dim: usize) -> f64 {
+        match self {
+            Self::Exact => 4.0,
+            Self::Int8 => 1.0 + 4.0 / head_dim.max(1) as f64,
         }
     }
 }

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use collimate::core::{GenerateError, Sampling};
 use collimate::data::{ChatFallback, OnRewrittenPrompt};
-use collimate::lm::FolderSampling;
+use collimate::lm::{FolderSampling, Llama};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::commands::generate::said;
 use crate::common::{self, Failure, usage};
-use crate::loading::GenerationWeights;
+use crate::loading::{GenerationCache, GenerationWeights};
 use crate::options::{Docs, Layers, Source, assignment, read_file};
 use crate::rendering::{KWARGS, RenderArgs, Rendering, TemplateKwargs};
 
@@ -47,6 +47,9 @@ pub(crate) struct SamplingArgs {
     /// Number type of the weights that the model writes with [default: exact]
     #[arg(long, value_name = "TYPE", value_enum)]
     generation_weights: Option<GenerationWeights>,
+    /// Number type of the keys and values that the model keeps while it writes [default: exact]
+    #[arg(long, value_name = "TYPE", value_enum)]
+    generation_cache: Option<GenerationCache>,
     #[command(flatten)]
     render: RenderArgs,
     /// YAML, TOML or JSON file with these options; flags take precedence
@@ -70,6 +73,7 @@ struct Answering {
     stop: Vec<String>,
     seed: u64,
     generation_weights: GenerationWeights,
+    generation_cache: GenerationCache,
     chat_fallback: ChatFallback,
     chat_template: Option<String>,
     chat_template_kwargs: TemplateKwargs,
@@ -93,6 +97,7 @@ impl Answering {
             stop: sampling.stop,
             seed: sampling.seed,
             generation_weights: GenerationWeights::default(),
+            generation_cache: GenerationCache::default(),
             chat_fallback: ChatFallback::default(),
             chat_template: None,
             chat_template_kwargs: TemplateKwargs::default(),
@@ -119,12 +124,18 @@ impl Answering {
 pub(crate) struct Settled {
     pub(crate) sampling: Sampling,
     pub(crate) rendering: Rendering,
-    pub(crate) weights: GenerationWeights,
+    weights: GenerationWeights,
+    cache: GenerationCache,
     /// The folder's values that take effect, and its values that cannot be applied.
     of_folder: Option<String>,
 }
 
 impl Settled {
+    /// Returns the model with the number types that it writes with.
+    pub(crate) fn writes_with(&self, model: Llama) -> Llama {
+        self.cache.of(self.weights.of(model))
+    }
+
     /// Reports the options that the folder has decided.
     pub(crate) fn tell(&self) {
         if let Some(line) = &self.of_folder {
@@ -204,6 +215,7 @@ impl SamplingArgs {
                 on_rewritten: OnRewrittenPrompt::default(),
             },
             weights: merged.generation_weights,
+            cache: merged.generation_cache,
             of_folder: line(dir, &taken, &left_out),
         })
     }
@@ -234,6 +246,7 @@ impl SamplingArgs {
             "generation_weights",
             self.generation_weights.map(|v| json!(v)),
         );
+        add("generation_cache", self.generation_cache.map(|v| json!(v)));
         add("chat_fallback", render.chat_fallback.map(|v| json!(v)));
         add(
             "chat_template",

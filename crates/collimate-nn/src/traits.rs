@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Int, Tensor};
-use collimate_ops::{PackedType, SavedType, Visibility};
+use collimate_ops::{CacheType, PackedType, SavedType, Visibility};
 
 use crate::adapter::Adaptable;
 use crate::batch::DeviceBatch;
@@ -116,6 +116,11 @@ pub trait CausalLm: Backbone {
     /// files do not store it.
     #[must_use]
     fn with_packed(self, packed: Option<PackedType>) -> Self;
+
+    /// Returns the same model with caches that store keys and values in another number type
+    /// ([`CacheType`]). `valid()` keeps the choice, but files do not store it.
+    #[must_use]
+    fn with_cache_type(self, stored: CacheType) -> Self;
 
     /// Creates a cache without rows, for a model whose weights do not change while the cache lives.
     /// The cache may hold a copy of the weights. With `Adapters::On`, the copy includes the

@@ -36,7 +36,7 @@ mod saving;
 
 pub use adamw::{AdamW, AdamWState, adamw_step, adamw_step_scaled, gradient_norm, sum_of_squares};
 pub use adapted::{LowRankUpdate, adapted_linear, adapted_linear_bf16, dropped};
-pub use cache::{Append, KvPages, cached_attention};
+pub use cache::{Append, CacheType, KvPages, cached_attention};
 pub use disentangled::{RelativePositions, RelativeProjections, disentangled_attention};
 pub use error::OpsError;
 pub use host::to_host;

@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 
 use crate::naive;
 
-/// Number type of the copies of weights that [`PackedLinear`] makes on flex. Inputs, sums and results
-/// are f32 for every type.
+/// Number type of the copies of weights that [`PackedLinear`] makes on flex. Results are f32 for
+/// every type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PackedType {
     /// 32-bit floats: the weights as they are.
@@ -16,7 +16,9 @@ pub enum PackedType {
     /// bf16: half of the memory, and 8 bits of precision. Weights of bf16 stay as they are.
     Bf16,
     /// 8 bits: a quarter of the memory. A weight is a multiple of a 127th of the largest weight of
-    /// its output.
+    /// its output, and an input is a multiple of a 16383rd of the largest input of its row. The
+    /// multiples are multiplied and summed as whole numbers, up to 1024 at a time. A row with an
+    /// input that is not finite gives NaN.
     Int8,
 }
 

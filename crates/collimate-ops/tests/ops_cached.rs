@@ -4,7 +4,9 @@
 use std::num::NonZeroUsize;
 
 use burn::tensor::{Device, Tensor};
-use collimate_ops::{Append, Heads, KvPages, PackedLinear, Scores, cached_attention, linear};
+use collimate_ops::{
+    Append, CacheType, Heads, KvPages, PackedLinear, Scores, cached_attention, is_fused, linear,
+};
 use collimate_testkit::{Noise, assert_close, devices, host, tensor};
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -68,6 +70,18 @@ struct Both {
     cache: KvPages,
     plain: Plain,
     noise: Noise,
+    /// True if the cache rounds keys and values to 8 bits.
+    rounds: bool,
+}
+
+/// Rounds each head to multiples of a 127th of its largest size.
+fn rounded(values: &[f32], head_dim: usize) -> Vec<f32> {
+    let heads = values.chunks(head_dim).flat_map(|head| {
+        let unit = head.iter().fold(0f32, |most, x| most.max(x.abs())) / 127.0;
+        head.iter()
+            .map(move |x| (x / unit).round_ties_even() * unit)
+    });
+    heads.collect()
 }
 
 impl Both {
@@ -90,16 +104,27 @@ impl Both {
         }
         let mut wanted = Vec::new();
         let mut token = 0;
+        // Tokens that are read together into empty rows see each other as they are.
+        let fresh = rows.iter().all(|&(row, _)| self.plain.keys[row].is_empty());
+        let stored = |values: &[f32], fresh: bool| match self.rounds && !fresh {
+            true => rounded(values, head_dim),
+            false => values.to_vec(),
+        };
         for &(row, count) in rows {
             for _ in 0..count {
                 let part = token * stride..(token + 1) * stride;
-                self.plain.keys[row].extend(&k[part.clone()]);
-                self.plain.values[row].extend(&v[part]);
+                self.plain.keys[row].extend(stored(&k[part.clone()], fresh));
+                self.plain.values[row].extend(stored(&v[part], fresh));
                 let seen = self.plain.keys[row].len() / stride;
                 assert_eq!(append.positions()[token] as usize, seen - 1);
                 let q = &q[token * width..(token + 1) * width];
                 wanted.extend(self.plain.attend(row, seen, q));
                 token += 1;
+            }
+        }
+        for &(row, _) in rows.iter().filter(|_| fresh) {
+            for store in [&mut self.plain.keys[row], &mut self.plain.values[row]] {
+                *store = stored(store, false);
             }
         }
         for (layer, found) in found.iter().enumerate() {
@@ -126,14 +151,38 @@ impl Both {
 #[test]
 fn attention_over_a_cache() {
     for window in [None, Some(1), Some(5), Some(16), Some(30), Some(1000)] {
-        over_a_cache(window, Scores::default());
+        over_a_cache(window, Scores::default(), CacheType::F32);
     }
     let capped = |scale, cap| Scores {
         scale,
         softcap: Some(cap),
     };
-    over_a_cache(None, capped(Some(0.8), 1.5));
-    over_a_cache(Some(16), capped(None, 0.7));
+    over_a_cache(None, capped(Some(0.8), 1.5), CacheType::F32);
+    over_a_cache(Some(16), capped(None, 0.7), CacheType::F32);
+}
+
+#[test]
+fn attention_over_a_cache_of_8_bits() {
+    for window in [None, Some(5), Some(16)] {
+        over_a_cache(window, Scores::default(), CacheType::Int8);
+    }
+}
+
+/// Elements that cannot be rounded are not hidden.
+#[test]
+fn a_cache_of_8_bits_keeps_what_is_not_a_number() {
+    let (heads, device) = (Heads::new(1, 1, 2).unwrap(), Device::flex());
+    for bad in [f32::NAN, f32::INFINITY] {
+        let mut cache = KvPages::new(1, heads).with_type(CacheType::Int8).fresh();
+        let row = cache.push();
+        let mut last = Vec::new();
+        for value in [[0.0, 0.0], [bad, 1.0], [3.0, 1.0]] {
+            let append = cache.append(&[(row, 1)]);
+            let [q, v] = [[1.0, 1.0], value].map(|x| tensor::<2>(&x, [1, 2], &device));
+            last = host(&cached_attention(q.clone(), q, v, &mut cache, 0, &append));
+        }
+        assert!(last.iter().all(|x| x.is_nan()), "{bad}: {last:?}");
+    }
 }
 
 #[test]
@@ -159,16 +208,19 @@ fn a_fresh_cache_has_the_same_scores() {
     }
 }
 
-fn over_a_cache(window: Option<usize>, scores: Scores) {
+fn over_a_cache(window: Option<usize>, scores: Scores, stored: CacheType) {
     for (query, key_value, head_dim) in [(4, 2, 12), (3, 3, 5), (6, 1, 48)] {
         for (name, device) in devices() {
             let heads = Heads::new(query, key_value, head_dim).unwrap();
+            let fused = is_fused(&Tensor::<1>::zeros([1], &device));
             let mut both = Both {
                 name,
                 device,
+                rounds: fused && stored == CacheType::Int8,
                 cache: KvPages::new(2, heads)
                     .with_window(window.and_then(NonZeroUsize::new))
-                    .with_scores(scores),
+                    .with_scores(scores)
+                    .with_type(stored),
                 plain: Plain {
                     heads,
                     window,

@@ -135,6 +135,9 @@ fn theirs(args: &CompareArgs, from: &Prepared, threads: usize) -> Result<Value, 
             option("ppo-epochs", ppo.ppo_epochs.to_string());
             option("new-tokens", ppo.new_tokens.to_string());
             option("learning-rate", ppo.learning_rate.to_string());
+            if let Some(rank) = ppo.lora {
+                option("lora", rank.to_string());
+            }
             if let Some(trl) = &args.trl {
                 option("trl", path(trl));
             }

@@ -20,11 +20,7 @@ use super::rows::{self, PromptRow};
 pub(crate) fn generate(options: &GenerateWork, from: &Prepared) -> Result<Value, Failure> {
     let work = Work::Generate(options.clone());
     let device = Device::flex();
-    let model = Llama::load(&from.model, &device)?.with_packed(match options.generation_weights {
-        GenerationWeights::Exact => None,
-        GenerationWeights::Bf16 => Some(PackedType::Bf16),
-        GenerationWeights::Int8 => Some(PackedType::Int8),
-    });
+    let model = Llama::load(&from.model, &device)?.with_packed(packed(options.generation_weights));
     let size = ModelSize::of(&model);
     let tokenizer =
         TextTokenizer::from_folder(&from.model)?.with_chat_fallback(ChatFallback::Plain);
@@ -66,6 +62,15 @@ pub(crate) fn generate(options: &GenerateWork, from: &Prepared) -> Result<Value,
         ..Done::default()
     };
     Ok(report(&work, done))
+}
+
+/// Returns the number type of a model's copies of weights.
+pub(crate) fn packed(weights: GenerationWeights) -> Option<PackedType> {
+    match weights {
+        GenerationWeights::Exact => None,
+        GenerationWeights::Bf16 => Some(PackedType::Bf16),
+        GenerationWeights::Int8 => Some(PackedType::Int8),
+    }
 }
 
 /// Counts the generation of `new` tokens: every token but the last goes through the model, and

@@ -127,6 +127,18 @@ pub struct PpoWork {
     /// Learning rate of policy and critic
     #[arg(long, value_name = "RATE", default_value_t = 1e-5)]
     pub learning_rate: f64,
+    /// Train adapters of this rank in all linear layers of the policy (alpha is twice the rank, no
+    /// dropout); the reference is the policy with its adapters off. The other library's critic has such
+    /// adapters too
+    #[arg(long, value_name = "RANK", value_parser = at_least_one)]
+    pub lora: Option<usize>,
+    /// Take the values from a head on the policy instead of a critic of its own. The other library
+    /// has no such head and keeps its critic
+    #[arg(long)]
+    pub value_head: bool,
+    /// Number type of the weights that responses are written with
+    #[arg(long, value_enum, default_value_t = GenerationWeights::Exact)]
+    pub generation_weights: GenerationWeights,
 }
 
 /// Options of text generation.

@@ -3,10 +3,10 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
-use collimate::core::{Completion, Prompt, ScoreError, Scorer};
+use collimate::core::{Completion, Key, Prompt, ScoreError, Scorer};
 use collimate::data::{ChatFallback, TextTokenizer, Truncation};
 use collimate::lm::Llama;
-use collimate::nn::{HfFolder, ValueModel};
+use collimate::nn::{Adaptable, CausalLm, HfFolder, ValueModel};
 use collimate::ppo::{KlControl, train};
 use collimate::prelude::{ActorCritic, Device, KlReference, PpoConfig, PpoTask};
 use collimate::reward::{RewardModel, RewardScorer};
@@ -15,11 +15,12 @@ use serde_json::Value;
 
 use super::Failure;
 use super::flops::{Counts, ModelSize};
-use super::generate::written_after;
+use super::generate::{packed, written_after};
 use super::options::{PpoWork, Work};
 use super::prepare::Prepared;
 use super::report::{Done, report, round};
 use super::rows::{self, PromptRow};
+use super::train::adapters;
 
 pub(crate) fn ppo(options: &PpoWork, from: &Prepared) -> Result<Value, Failure> {
     let work = Work::Ppo(options.clone());
@@ -28,7 +29,7 @@ pub(crate) fn ppo(options: &PpoWork, from: &Prepared) -> Result<Value, Failure> 
     }
     let device = Device::flex();
     let reward_dir = from.reward.as_ref().ok_or("no reward model")?;
-    let policy = Llama::load(&from.model, &device)?;
+    let policy = Llama::load(&from.model, &device)?.with_packed(packed(options.generation_weights));
     let reward = RewardModel::<Llama>::load(reward_dir, &device)?;
     let sizes = [ModelSize::of(&policy), ModelSize::of(&reward.backbone)];
     let tokenizer = |dir| -> Result<TextTokenizer, Failure> {
@@ -63,9 +64,19 @@ pub(crate) fn ppo(options: &PpoWork, from: &Prepared) -> Result<Value, Failure> 
         prompts: rows.iter().map(|row| row.prompt.clone()).collect(),
         watched: vec![],
         reward: &clock,
-        reference: KlReference::Model(policy.clone()),
+        reference: match options.lora {
+            Some(_) => KlReference::AdaptersOff,
+            None => KlReference::Model(policy.clone()),
+        },
     };
-    let start = ActorCritic::with_critic(policy, critic);
+    let policy = match options.lora {
+        Some(rank) => policy.with_lora(&adapters(rank), Key::new(0, "bench-lora"))?,
+        None => policy,
+    };
+    let start = match options.value_head {
+        true => ActorCritic::with_fresh_value_head(policy, Key::new(0, "bench-head")),
+        false => ActorCritic::with_critic(policy, critic),
+    };
     let trained = train(start, &task, &config, &FitContext::silent())?;
     let updates = trained.updates as f64 / trained.rollouts as f64;
     drop(trained);
@@ -87,11 +98,21 @@ pub(crate) fn ppo(options: &PpoWork, from: &Prepared) -> Result<Value, Failure> 
             let pass = Counts::shared(prompt, &[response]);
             let [policy, critic] = sizes;
             let unpredicted = pass.unpredicted();
-            // Generation; log-probabilities of policy and reference; values; the reward; the passes.
+            // Frozen weights have no gradient. A value head adds almost nothing to the policy.
+            let learning = match options.lora {
+                Some(_) => 2.0 * policy.forward(pass),
+                None => policy.training(pass),
+            };
+            let values = match options.value_head {
+                true => [0.0; 2],
+                false => [critic.forward(unpredicted), critic.training(unpredicted)],
+            };
+            // Generation; log-probabilities of policy and reference; the reward; values; the passes.
             policy.forward(written_after(prompt, response))
                 + 2.0 * policy.forward(pass)
-                + 2.0 * critic.forward(unpredicted)
-                + options.ppo_epochs as f64 * (policy.training(pass) + critic.training(unpredicted))
+                + critic.forward(unpredicted)
+                + values[0]
+                + options.ppo_epochs as f64 * (learning + values[1])
         })
         .sum();
     let per_rollout = seconds / options.common.steps as f64;

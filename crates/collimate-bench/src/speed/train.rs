@@ -151,13 +151,17 @@ fn prepared<M: Adaptable + Backbone>(options: &TrainWork, model: M) -> Result<M,
     let Some(rank) = options.lora else {
         return Ok(model);
     };
-    let lora = LoraConfig {
+    Ok(model.with_lora(&adapters(rank), Key::new(0, "bench-lora"))?)
+}
+
+/// Returns the options of adapters of a rank.
+pub(crate) fn adapters(rank: usize) -> LoraConfig {
+    LoraConfig {
         rank,
         alpha: 2.0 * rank as f64,
         dropout: 0.0,
         ..LoraConfig::default()
-    };
-    Ok(model.with_lora(&lora, Key::new(0, "bench-lora"))?)
+    }
 }
 
 /// Counts a forward and a backward pass. Frozen weights have no gradient.

@@ -185,6 +185,11 @@ pub(crate) fn generation_weights<C>() -> Flag<C> {
     Flag::of("generation-weights", "TYPE", &["generation_weights"]).rare()
 }
 
+/// Returns the flag for the keys and values that are kept while answers are written.
+pub(crate) fn generation_cache<C>() -> Flag<C> {
+    Flag::of("generation-cache", "TYPE", &["generation_cache"]).rare()
+}
+
 /// Help of `--lora` for commands that train nothing but the adapters.
 pub(crate) const LORA: &str =
     "Train low-rank adapters (r 8, alpha 32, dropout 0.1) instead of all weights";

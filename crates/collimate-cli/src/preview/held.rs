@@ -10,7 +10,7 @@ use super::memory::{Limit, Memory, Plan, fit};
 use super::weights::Weights;
 use super::{Preview, RowsOf};
 use crate::common::Failure;
-use crate::loading::{GenerationWeights, SavedActivations};
+use crate::loading::{GenerationCache, GenerationWeights, SavedActivations};
 
 /// The models and micro-batches that a run holds in memory at a time.
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub(crate) struct Beside {
 pub(crate) struct Writing {
     /// Number type of the copy of the weights.
     pub(crate) weights: GenerationWeights,
+    /// Number type of the keys and values.
+    pub(crate) cache: GenerationCache,
     /// Longest sequence, in tokens.
     pub(crate) max_length: usize,
 }
@@ -147,9 +149,9 @@ impl Held {
         memory.weights += beside
             .map(|(weights, keeps)| weights.held(*keeps && device.half))
             .sum::<f64>();
-        memory.writing = self.writing.map_or(0.0, |writing| {
-            sizes.model.writing(writing.weights, writing.max_length)
-        });
+        memory.writing = self
+            .writing
+            .map_or(0.0, |writing| sizes.model.writing(writing));
         memory
     }
 }

@@ -11,9 +11,9 @@ use collimate::lm::{BatchLimits, EncoderConfig, LlamaConfig};
 use collimate::ops::SavedType;
 use serde_json::Value;
 
+use super::held::Writing;
 use super::memory::Memory;
 use crate::common::Failure;
-use crate::loading::GenerationWeights;
 
 /// Sizes of a model.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(super) struct Weights {
     layers: usize,
     /// Length of the keys of one token in one layer, which is also the length of its values.
     keys: usize,
+    /// Length of the keys of one head.
+    head_dim: usize,
     intermediate: usize,
     /// Number of parameters of the table of embeddings.
     table: u64,
@@ -81,6 +83,7 @@ impl Weights {
                 hidden: encoder.hidden_size,
                 layers: encoder.num_hidden_layers,
                 keys: encoder.hidden_size,
+                head_dim: encoder.hidden_size / encoder.num_attention_heads.max(1),
                 intermediate: encoder.intermediate_size,
                 table: encoder.vocab_size as u64 * encoder.hidden_size as u64,
                 output: Output::None,
@@ -94,6 +97,7 @@ impl Weights {
             hidden: decoder.hidden_size,
             layers: decoder.num_hidden_layers,
             keys: decoder.num_key_value_heads * decoder.head_dim(),
+            head_dim: decoder.head_dim(),
             intermediate: decoder.intermediate_size,
             table: decoder.vocab_size as u64 * decoder.hidden_size as u64,
             output: match decoder.tie_word_embeddings {
@@ -176,11 +180,12 @@ impl Weights {
 
     /// Returns the memory of writing answers of at most `max_length` tokens with their prompts: the
     /// copy of the weights, and the keys and values of all rows that grow together.
-    pub(super) fn writing(&self, copy: GenerationWeights, max_length: usize) -> f64 {
-        let limits = BatchLimits::default();
-        let tokens = limits.rows.saturating_mul(max_length).min(limits.tokens);
-        let tokens = tokens.max(max_length) as f64;
-        self.multiplied(true) * copy.bytes() + tokens * 4.0 * 2.0 * (self.layers * self.keys) as f64
+    pub(super) fn writing(&self, writing: Writing) -> f64 {
+        let (limits, longest) = (BatchLimits::default(), writing.max_length);
+        let tokens = limits.rows.saturating_mul(longest).min(limits.tokens);
+        let numbers = tokens.max(longest) as f64 * 2.0 * (self.layers * self.keys) as f64;
+        self.multiplied(true) * writing.weights.bytes()
+            + numbers * writing.cache.bytes(self.head_dim)
     }
 }
 

@@ -1,11 +1,12 @@
 //! A decoder and its tokenizer as a [`Generator`].
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::module::Module;
 use collimate_core::{Completion, GenerateError, Generator, OptionError, Prompt, Sampling};
 use collimate_data::TextTokenizer;
-use collimate_nn::{Adapters, CausalLm, LoadError};
+use collimate_nn::{Adapters, CausalLm, KvCache, LoadError};
 
 use super::lanes::Work;
 use super::watch::Watch;
@@ -73,6 +74,9 @@ impl BatchLimits {
 /// If a stop text is a single special token, which never appears in text, it ends a completion as a
 /// token.
 ///
+/// The first call copies the weights in the order in which a step reads them. Later calls, and those of
+/// clones, use the same copies, which live as long as the generator.
+///
 /// # Examples
 /// ```
 /// use burn::tensor::Device;
@@ -96,13 +100,29 @@ impl BatchLimits {
 /// assert!(answers.iter().flatten().all(|a| (1..=3).contains(&a.tokens.as_ref().unwrap().len())));
 /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 /// ```
-#[derive(Debug, Clone)]
-pub struct TextGenerator<M> {
+#[derive(Debug)]
+pub struct TextGenerator<M: CausalLm> {
     model: M,
     tokenizer: TextTokenizer,
     eos: Vec<u32>,
     adapters: Adapters,
     limits: BatchLimits,
+    /// A cache without rows, from the first call on.
+    empty: Arc<Mutex<Option<M::Cache>>>,
+}
+
+/// Written by hand, because a cache need not implement `Clone`.
+impl<M: CausalLm> Clone for TextGenerator<M> {
+    fn clone(&self) -> Self {
+        Self {
+            model: self.model.clone(),
+            tokenizer: self.tokenizer.clone(),
+            eos: self.eos.clone(),
+            adapters: self.adapters,
+            limits: self.limits,
+            empty: Arc::clone(&self.empty),
+        }
+    }
 }
 
 impl<M: CausalLm> TextGenerator<M> {
@@ -116,6 +136,7 @@ impl<M: CausalLm> TextGenerator<M> {
             eos,
             adapters: Adapters::On,
             limits: BatchLimits::default(),
+            empty: Arc::default(),
         }
     }
 
@@ -144,7 +165,11 @@ impl<M: CausalLm> TextGenerator<M> {
     /// Switches adapters on or off; without adapters the model is the reference model.
     #[must_use]
     pub fn with_adapters(self, adapters: Adapters) -> Self {
-        Self { adapters, ..self }
+        Self {
+            adapters,
+            empty: Arc::default(),
+            ..self
+        }
     }
 
     /// Sets other limits.
@@ -234,12 +259,15 @@ impl<M: CausalLm> TextGenerator<M> {
         let room = |ids: &Vec<u32>| context.min(ids.len().saturating_add(sampling.max_new_tokens));
         let longest = prompts.iter().map(room).max().unwrap_or(1);
         let lanes = self.lanes(prompts.len(), longest);
-        work.run(
-            self,
-            self.model.new_cache(self.adapters),
-            lanes,
-            self.limits,
-        )
+        work.run(self, self.empty_cache(), lanes, self.limits)
+    }
+
+    /// Returns a cache without rows that shares its copies of the weights with other calls.
+    fn empty_cache(&self) -> M::Cache {
+        let mut empty = self.empty.lock().unwrap_or_else(PoisonError::into_inner);
+        empty
+            .get_or_insert_with(|| self.model.new_cache(self.adapters))
+            .fresh()
     }
 
     /// Returns the number of parallel batches, each with room for the longest completion.

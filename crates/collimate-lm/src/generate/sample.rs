@@ -1,6 +1,7 @@
 //! Choice of a token from logits: pure functions, applied in Hugging Face's order (repetition
 //! penalty, temperature, top-k, top-p).
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use collimate_core::{GenerateError, Sampling};
@@ -72,7 +73,15 @@ impl SampleRule {
     /// # Errors
     /// The logits are not finite.
     pub fn choose(&self, logits: &[f32], seen: &[u32], point: f64) -> Result<u32, NotFinite> {
-        Ok(draw(&self.candidates(logits, seen)?, point))
+        let logits = self.penalised(logits, seen);
+        let best = argmax(&logits)?;
+        Ok(match self.is_random() {
+            false => best,
+            true if self.top_k == 0 && self.top_p >= 1.0 => {
+                draw_from_all(&logits, best, self.temperature, point)
+            }
+            true => draw(&self.likeliest(&logits), point),
+        })
     }
 
     /// Returns the tokens that may be drawn, ordered by id, with probabilities that sum to 1. At
@@ -81,25 +90,28 @@ impl SampleRule {
     /// # Errors
     /// The logits are not finite.
     pub fn candidates(&self, logits: &[f32], seen: &[u32]) -> Result<Vec<Candidate>, NotFinite> {
-        let penalised;
-        let logits = if self.looks_back() {
-            let mut changed = logits.to_vec();
-            penalise(&mut changed, seen, self.repetition_penalty);
-            penalised = changed;
-            &penalised
-        } else {
-            logits
-        };
-        let best = argmax(logits)?;
+        let logits = self.penalised(logits, seen);
+        let best = argmax(&logits)?;
         if !self.is_random() {
             return Ok(vec![Candidate {
                 id: best,
                 probability: 1.0,
             }]);
         }
+        Ok(self.likeliest(&logits))
+    }
+
+    fn penalised<'a>(&self, logits: &'a [f32], seen: &[u32]) -> Cow<'a, [f32]> {
+        let mut logits = Cow::Borrowed(logits);
+        if self.looks_back() {
+            penalise(logits.to_mut(), seen, self.repetition_penalty);
+        }
+        logits
+    }
+
+    fn likeliest(&self, logits: &[f32]) -> Vec<Candidate> {
         let ids = top_k(logits, self.top_k);
-        let candidates = softmax(logits, ids, self.temperature);
-        Ok(top_p(candidates, self.top_p))
+        top_p(softmax(logits, ids, self.temperature), self.top_p)
     }
 }
 
@@ -156,14 +168,34 @@ fn likelier(logits: &[f32], a: u32, b: u32) -> Ordering {
 /// Returns the ids of the `k` largest logits, in the order of ids. Among equals, smaller ids are
 /// preferred. `k` = 0 returns all ids.
 pub fn top_k(logits: &[f32], k: usize) -> Vec<u32> {
-    let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
-    if k > 0 && k < ids.len() {
+    let all = 0..logits.len() as u32;
+    if k == 0 || k >= logits.len() {
+        return all.collect();
+    }
+    let keep_k = |ids: &mut Vec<u32>| {
         ids.select_nth_unstable_by(k - 1, |&a, &b| likelier(logits, a, b));
         ids.truncate(k);
-        ids.sort_unstable();
+    };
+    let mut ids = Vec::new();
+    // The logit of the last of the k likeliest so far. A later id must exceed it.
+    let mut bar = None;
+    for id in all {
+        if bar.is_some_and(|bar| logits[id as usize] <= bar) {
+            continue;
+        }
+        ids.push(id);
+        if ids.len() == k + k.max(BETWEEN) {
+            keep_k(&mut ids);
+            bar = Some(logits[ids[k - 1] as usize]);
+        }
     }
+    keep_k(&mut ids);
+    ids.sort_unstable();
     ids
 }
+
+/// Smallest number of ids that [`top_k`] collects before it drops the less likely ones.
+const BETWEEN: usize = 64;
 
 /// Computes the softmax of some logits divided by a temperature above 0. Differences are taken
 /// first, so that no temperature causes an overflow.
@@ -221,6 +253,44 @@ pub fn top_p(mut candidates: Vec<Candidate>, p: f64) -> Vec<Candidate> {
     candidates.retain(|candidate| order(candidate, &last).is_le());
     normalise(&mut candidates);
     candidates
+}
+
+/// Draws as [`draw`] does from the softmax over all tokens, without a list of candidates.
+fn draw_from_all(logits: &[f32], best: u32, temperature: f64, point: f64) -> u32 {
+    const PART: usize = 32 * LANES;
+    let largest = f64::from(logits[best as usize]);
+    let weight = |logit: &f32| (((f64::from(*logit) - largest) / temperature) as f32).exp();
+    let weights: Vec<f32> = logits.iter().map(weight).collect();
+    let sum_of = |part: &[f32]| {
+        let mut lanes = [0.0; LANES];
+        for chunk in part.chunks(LANES) {
+            for (lane, weight) in lanes.iter_mut().zip(chunk) {
+                *lane += f64::from(*weight);
+            }
+        }
+        lanes.iter().sum::<f64>()
+    };
+    let parts: Vec<f64> = weights.chunks(PART).map(sum_of).collect();
+    let point = point * parts.iter().sum::<f64>();
+    let (mut sum, mut last) = (0.0, best);
+    for (index, part) in parts.iter().enumerate() {
+        // By rounding, the point may also lie behind the last token of its part.
+        if sum + part <= point && index + 1 < parts.len() {
+            sum += part;
+            continue;
+        }
+        for id in index * PART..logits.len().min((index + 1) * PART) {
+            let weight = f64::from(weights[id]);
+            if weight > 0.0 {
+                sum += weight;
+                last = id as u32;
+                if point < sum {
+                    return last;
+                }
+            }
+        }
+    }
+    last
 }
 
 /// Returns the candidate whose part of `[0, 1)` holds `point`.
@@ -301,6 +371,53 @@ mod tests {
         // Rounding may leave the sum below the point; a token of probability 0 must still not be
         // drawn.
         assert_eq!(draw(&candidates(&[0.5, 0.4, 0.0]), 0.95), 1);
+    }
+
+    #[test]
+    fn a_draw_from_all_tokens_is_a_draw_from_the_candidates() {
+        // Several parts, the last of which is shorter, and tokens of no probability at both ends.
+        let tokens = 1100;
+        let logits: Vec<f32> = (0..tokens)
+            .map(|i| match i % 7 {
+                0 | 1 => f32::NEG_INFINITY,
+                _ => (i as f32 * 0.37).sin() * 6.0,
+            })
+            .collect();
+        for temperature in [0.3, 1.0, 2.5] {
+            let sampling = Sampling {
+                temperature,
+                ..Sampling::default()
+            };
+            let rule = SampleRule::new(&sampling).unwrap();
+            let all = rule.candidates(&logits, &[]).unwrap();
+            let points = (0..2000).map(|i| (f64::from(i) + 0.5) / 2000.0);
+            for point in points.chain([0.0]) {
+                let chosen = rule.choose(&logits, &[], point);
+                assert_eq!(chosen, Ok(draw(&all, point)), "{temperature} {point}");
+            }
+            // The last part ends with a token of no probability.
+            let last = rule.choose(&logits, &[], 1.0 - f64::EPSILON / 2.0).unwrap();
+            assert!(logits[last as usize].is_finite());
+        }
+    }
+
+    #[test]
+    fn the_largest_are_found_in_any_order() {
+        let sorted = |logits: &[f32], k: usize| {
+            let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
+            ids.sort_by(|&a, &b| likelier(logits, a, b));
+            ids.truncate(k);
+            ids.sort_unstable();
+            ids
+        };
+        let rising: Vec<f32> = (0..900).map(|i| (i / 3) as f32).collect();
+        let falling: Vec<f32> = rising.iter().map(|logit| -logit).collect();
+        let mixed: Vec<f32> = (0..900).map(|i| ((i * 37) % 101) as f32).collect();
+        for logits in [rising, falling, mixed, vec![0.5; 900]] {
+            for k in [1, 2, 50, 64, 65, 300, 899] {
+                assert_eq!(top_k(&logits, k), sorted(&logits, k), "{k}");
+            }
+        }
     }
 
     #[test]

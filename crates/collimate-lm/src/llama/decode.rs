@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use collimate_nn::{Adapters, KvCache, Linear};
-use collimate_ops::{Append, KvPages, PackedLinear, PackedType, cached_attention};
+use collimate_ops::{Append, CacheType, KvPages, PackedLinear, PackedType, cached_attention};
 
 use super::attention::Places;
 use super::config::LlamaConfig;
@@ -114,6 +114,7 @@ impl LlamaCache {
         output: Tensor<2>,
         config: &LlamaConfig,
         copies: Copies,
+        stored: CacheType,
     ) -> Self {
         let layers = trunk.layers.iter();
         let weights = Weights {
@@ -130,6 +131,7 @@ impl LlamaCache {
             KvPages::new(layers.count(), config.heads())
                 .with_window(window)
                 .with_scores(config.scores())
+                .with_type(stored)
         });
         Self {
             pages: pages.collect(),

@@ -6,7 +6,7 @@ use collimate_core::{Key, OptionError};
 use collimate_nn::{
     Adaptable, Adapters, Backbone, CausalLm, DeviceBatch, Forward, Linear, parameters,
 };
-use collimate_ops::{PackedType, SavedType, Visibility, saving};
+use collimate_ops::{CacheType, PackedType, SavedType, Visibility, saving};
 
 use super::config::LlamaConfig;
 use super::decode::LlamaCache;
@@ -48,6 +48,8 @@ pub struct Llama {
     #[module(skip)]
     packed: Option<PackedType>,
     #[module(skip)]
+    cache_type: CacheType,
+    #[module(skip)]
     kept: Kept,
 }
 
@@ -79,6 +81,7 @@ impl Llama {
             recompute: false,
             saved: SavedType::default(),
             packed: None,
+            cache_type: CacheType::default(),
             kept: Kept::default(),
         }
     }
@@ -192,9 +195,13 @@ impl CausalLm for Llama {
         Self { packed, ..self }
     }
 
+    fn with_cache_type(self, cache_type: CacheType) -> Self {
+        Self { cache_type, ..self }
+    }
+
     fn new_cache(&self, adapters: Adapters) -> LlamaCache {
         let (output, copies) = (self.output_weight(), (adapters, self.packed));
-        LlamaCache::new(&self.model, output, &self.config, copies)
+        LlamaCache::new(&self.model, output, &self.config, copies, self.cache_type)
     }
 
     fn extend(&self, rows: &[(usize, &[u32])], cache: &mut LlamaCache) -> Tensor<2> {

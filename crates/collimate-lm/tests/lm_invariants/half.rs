@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-use burn::module::{ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
 use collimate_nn::{
     Adapters, HfFolder, HfReward, KvCache, LoadOptions, SaveOptions, StoredType, WeightType,
     set_trainable,
 };
-use collimate_ops::PackedType;
+use collimate_ops::{CacheType, PackedType};
 
 use super::*;
 
 /// Number types of the parameters, by path.
-fn types<M: burn::module::Module>(model: &M) -> Vec<(String, DType)> {
+fn types<M: Module>(model: &M) -> Vec<(String, DType)> {
     #[derive(Default)]
     struct Types(Vec<String>, Vec<(String, DType)>);
     impl ModuleVisitor for Types {
@@ -133,6 +133,35 @@ fn caches_with_rounded_weights() {
         assert_eq!(logits(&rounded.with_packed(None)), exact);
     }
     assert_eq!(logits(&model.with_packed(Some(PackedType::F32))), exact);
+}
+
+/// Keys and values of 8 bits change the logits a little, and nothing but the cache.
+#[test]
+fn caches_of_8_bits() {
+    let device = collimate_testkit::flex();
+    let model = llama(&device);
+    let ids = vec![3, 7, 1, 20, 5, 5, 9];
+    let logits = |model: &Llama| {
+        let mut cache = model.new_cache(Adapters::On).fresh();
+        let row = cache.push();
+        // Single tokens, because a prompt sees its own keys and values as they are.
+        let read = |id: &u32| host(&model.extend(&[(row, &[*id])], &mut cache));
+        ids.iter().flat_map(read).collect::<Vec<f32>>()
+    };
+    let exact = logits(&model);
+    let size = exact.iter().fold(0f32, |most, logit| most.max(logit.abs()));
+    let rounded = model.clone().with_cache_type(CacheType::Int8).valid();
+    let found = logits(&rounded);
+    let errors = found.iter().zip(&exact).map(|(a, b)| (a - b).abs() / size);
+    let error = errors.fold(0f32, f32::max);
+    assert!(error > 1e-5 && error < 0.02, "{error}");
+    // The first token sees only itself, as it is.
+    assert_eq!(found[..30], exact[..30]);
+    let batch = common::rows_batch(&rounded, std::slice::from_ref(&ids));
+    let [expected, found] =
+        [&model, &rounded].map(|model| host(&completion_logps(model, &batch, Forward::EVAL)));
+    assert_eq!(found, expected);
+    assert_eq!(logits(&rounded.with_cache_type(CacheType::F32)), exact);
 }
 
 /// A folder of f32 is rounded once, like a folder that was saved as bf16.

@@ -16,9 +16,22 @@ use pages::PageTable;
 use store::Store;
 
 pub(crate) use pages::PAGE;
-#[cfg(feature = "flex")]
-pub(crate) use store::HostStore;
 pub(crate) use store::{DeviceStore, indices};
+#[cfg(feature = "flex")]
+pub(crate) use store::{HostStore, Stored};
+
+/// Number type in which [`KvPages`] stores keys and values on flex. Other devices store them as they
+/// are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CacheType {
+    /// 32-bit floats: as they are.
+    #[default]
+    F32,
+    /// 8 bits, and 32 bits for each token and head: an element is a multiple of a 127th of the largest
+    /// size in its head. With heads of 64 elements this takes 0.27 of the memory. Tokens that are
+    /// read together into an empty row see each other's elements as they are.
+    Int8,
+}
 
 /// Keys and values of every layer for rows of different lengths.
 ///
@@ -32,6 +45,7 @@ pub struct KvPages {
     heads: Heads,
     window: Option<NonZeroUsize>,
     scores: Scores,
+    stored: CacheType,
 }
 
 impl KvPages {
@@ -43,6 +57,7 @@ impl KvPages {
             heads,
             window: None,
             scores: Scores::default(),
+            stored: CacheType::default(),
         }
     }
 
@@ -50,7 +65,20 @@ impl KvPages {
     #[must_use]
     pub fn fresh(&self) -> Self {
         let fresh = Self::new(self.layers.len(), self.heads);
-        fresh.with_window(self.window).with_scores(self.scores)
+        fresh
+            .with_window(self.window)
+            .with_scores(self.scores)
+            .with_type(self.stored)
+    }
+
+    /// Sets the number type of stored keys and values. The cache must be new.
+    ///
+    /// # Panics
+    /// Panics if the cache holds rows.
+    #[must_use]
+    pub fn with_type(self, stored: CacheType) -> Self {
+        assert_eq!(self.rows(), 0, "KvPages::with_type: the cache holds rows");
+        Self { stored, ..self }
     }
 
     /// Sets the sliding window of the model ([`AttentionPlan::with_window`]). A token then sees
@@ -230,7 +258,13 @@ pub fn cached_attention(
     assert_eq!(v.dims(), keys, "cached_attention: shape of v");
     let [q, k, v] = [q, k, v].map(Tensor::without_autodiff);
     let store = &mut cache.layers[layer];
-    store.write(append.allocated, &append.copies, &append.slots, &k, &v);
+    store.write(
+        append.allocated,
+        &append.copies,
+        &append.slots,
+        [&k, &v],
+        (heads, cache.stored),
+    );
     if let Some(plan) = &append.plan {
         return segment_attention(q, k, v, plan, heads);
     }
@@ -238,13 +272,23 @@ pub fn cached_attention(
         Store::Empty => q,
         Store::Device(store) => naive::cached_attention(q, store, append, heads, scores),
         #[cfg(feature = "flex")]
-        Store::Host(store) => {
-            use crate::fused;
-            let shape = q.dims();
-            let q = fused::plain(q);
-            let out =
-                crate::kernels::cached::forward(fused::slice(&q), store, append, heads, scores);
-            fused::made_tensor(out, shape)
-        }
+        Store::Host(store) => over_pages(q, store, append, heads, scores),
+        #[cfg(feature = "flex")]
+        Store::Rounded(store) => over_pages(q, store, append, heads, scores),
     }
+}
+
+#[cfg(feature = "flex")]
+fn over_pages<N: Stored>(
+    q: Tensor<2>,
+    store: &HostStore<N>,
+    append: &Append,
+    heads: Heads,
+    scores: Scores,
+) -> Tensor<2> {
+    use crate::fused;
+    let shape = q.dims();
+    let q = fused::plain(q);
+    let out = crate::kernels::cached::forward(fused::slice(&q), store, append, heads, scores);
+    fused::made_tensor(out, shape)
 }

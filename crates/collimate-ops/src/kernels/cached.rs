@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::math;
-use crate::cache::{Append, HostStore, PAGE};
+use crate::cache::{Append, HostStore, PAGE, Stored};
 use crate::{Heads, Scores};
 
 /// Number of multiplications below which all work stays on one thread.
@@ -15,9 +15,9 @@ const PARALLEL_FROM: usize = 1 << 18;
 ///
 /// One task sums every element in the order of the tokens, so a query's result does not depend on
 /// the rest of the pass.
-pub(crate) fn forward(
+pub(crate) fn forward<N: Stored>(
     q: &[f32],
-    store: &HostStore,
+    store: &HostStore<N>,
     append: &Append,
     heads: Heads,
     scores_of: Scores,
@@ -46,7 +46,8 @@ pub(crate) fn forward(
         let row = Row {
             pages,
             seen: start - first_page * PAGE..end - first_page * PAGE,
-            first: index % key_value * head_dim,
+            head: index % key_value,
+            heads: key_value,
         };
         math::vectorised(
             #[inline(always)]
@@ -75,16 +76,17 @@ struct Row<'a> {
     pages: &'a [usize],
     /// Tokens that the query sees, counted from the first of the pages.
     seen: Range<usize>,
-    /// First element of the key head.
-    first: usize,
+    /// The key head, and the number of key heads.
+    head: usize,
+    heads: usize,
 }
 
 /// Computes the output of one query head.
 #[inline(always)]
-fn one_head(
+fn one_head<N: Stored>(
     out: &mut [f32],
     q: &[f32],
-    store: &HostStore,
+    store: &HostStore<N>,
     row: &Row<'_>,
     (scale, softcap): (f32, Option<f32>),
     scores: &mut Vec<f32>,
@@ -94,19 +96,31 @@ fn one_head(
         keys,
         values,
     } = store;
-    let Row { pages, seen, first } = row;
-    let head_dim = q.len();
+    let Row {
+        pages,
+        seen,
+        head,
+        heads,
+    } = row;
+    let first = head * q.len();
     scores.clear();
-    for page in *pages {
-        let start = (page * width + first) * PAGE;
-        let mut sums = [0.0f32; PAGE];
-        let columns = keys[start..start + head_dim * PAGE].chunks_exact(PAGE);
-        for (column, element) in columns.zip(q) {
-            for (sum, key) in sums.iter_mut().zip(column) {
-                *sum = element.mul_add(*key, *sum);
+    let mut together = pages.chunks_exact(TOGETHER);
+    let start = |page: &usize| (page * width + first) * PAGE;
+    for pages in &mut together {
+        scores_of_pages::<TOGETHER, N>(q, &keys.numbers, |page| start(&pages[page]), scores);
+    }
+    for page in together.remainder() {
+        scores_of_pages::<1, N>(q, &keys.numbers, |_| start(page), scores);
+    }
+    for (page, scores) in pages.iter().zip(scores.chunks_exact_mut(PAGE)) {
+        match keys.scales(*page, *head, *heads) {
+            None => scores.iter_mut().for_each(|score| *score *= scale),
+            Some(scales) => {
+                for (score, key) in scores.iter_mut().zip(scales) {
+                    *score *= key * scale;
+                }
             }
         }
-        scores.extend(sums.map(|sum| sum * scale));
     }
     // Slots of the last page beyond the row belong to no row or to another row.
     let scores = &mut scores[seen.clone()];
@@ -116,47 +130,89 @@ fn one_head(
     let max = math::max(scores);
     math::exp_shifted(scores, max);
     let inverse = 1.0 / math::sum(scores);
-    let tokens = pages.iter().flat_map(|page| page * PAGE..(page + 1) * PAGE);
-    let rows = tokens
-        .skip(seen.start)
-        .zip(scores.iter())
-        .map(|(slot, score)| {
-            let at = slot * width + first;
-            (*score, &values[at..at + head_dim])
-        });
-    match head_dim {
-        32 => weighted_sum::<2>(out, rows),
-        48 => weighted_sum::<3>(out, rows),
-        64 => weighted_sum::<4>(out, rows),
-        128 => weighted_sum::<8>(out, rows),
-        _ => {
-            for (score, value) in rows {
-                for (out, value) in out.iter_mut().zip(value) {
-                    *out = score.mul_add(*value, *out);
+    let mut rest = &*scores;
+    let mut skipped = seen.start;
+    for page in *pages {
+        let (now, later) = rest.split_at(rest.len().min(PAGE - skipped));
+        // The factor of a value is one of its weight.
+        let mut scaled = [0.0; PAGE];
+        let now = match store.values.scales(*page, *head, *heads) {
+            None => now,
+            Some(scales) => {
+                let scaled = &mut scaled[..now.len()];
+                for ((scaled, score), value) in scaled.iter_mut().zip(now).zip(&scales[skipped..]) {
+                    *scaled = score * value;
+                }
+                scaled
+            }
+        };
+        let values = &values.numbers[(page * PAGE + skipped) * width + first..];
+        let mut parts = out.chunks_exact_mut(LANES);
+        let mut place = 0;
+        for part in &mut parts {
+            weighted_sum(part, now, &values[place..], *width);
+            place += LANES;
+        }
+        let part = parts.into_remainder();
+        if !part.is_empty() {
+            for (slot, score) in now.iter().enumerate() {
+                for (out, value) in part.iter_mut().zip(&values[slot * width + place..]) {
+                    *out = score.mul_add(value.number(), *out);
                 }
             }
         }
+        (rest, skipped) = (later, 0);
     }
     for out in out {
         *out *= inverse;
     }
 }
 
-/// Number of elements that a processor adds at once.
-const LANES: usize = 16;
+/// Number of pages whose scores are computed together, because a sum must wait for the one before.
+const TOGETHER: usize = 4;
 
-/// Computes `out += Σ score · value` over rows of `N · LANES` elements, with the sums in registers.
+/// Appends the products of a query with the keys of `N` pages, whose keys start at `start`.
 #[inline(always)]
-fn weighted_sum<'a, const N: usize>(out: &mut [f32], rows: impl Iterator<Item = (f32, &'a [f32])>) {
-    let mut sums = [[0.0f32; LANES]; N];
-    for (score, value) in rows {
-        for (sums, value) in sums.iter_mut().zip(value.chunks_exact(LANES)) {
-            for (sum, value) in sums.iter_mut().zip(value) {
-                *sum = score.mul_add(*value, *sum);
+fn scores_of_pages<const N: usize, K: Stored>(
+    q: &[f32],
+    keys: &[K],
+    start: impl Fn(usize) -> usize,
+    scores: &mut Vec<f32>,
+) {
+    let pages: [&[K]; N] =
+        std::array::from_fn(|page| &keys[start(page)..start(page) + q.len() * PAGE]);
+    let mut sums = [[0.0f32; PAGE]; N];
+    for (index, element) in q.iter().enumerate() {
+        // The loops have lengths that the compiler knows, so that the sums stay in registers.
+        for page in 0..N {
+            let (column, _) = pages[page][index * PAGE..].split_first_chunk().expect(SIZE);
+            let column: &[K; PAGE] = column;
+            for slot in 0..PAGE {
+                sums[page][slot] = element.mul_add(column[slot].number(), sums[page][slot]);
             }
         }
     }
-    for (out, sum) in out.iter_mut().zip(sums.as_flattened()) {
-        *out += sum;
+    scores.extend_from_slice(sums.as_flattened());
+}
+
+const SIZE: &str = "a whole number of vectors";
+
+/// Number of elements that a processor adds at once.
+const LANES: usize = 32;
+
+/// Computes `out += Σ score · value` for [`LANES`] elements. A value starts `width` elements after the
+/// one before.
+#[inline(always)]
+fn weighted_sum<N: Stored>(out: &mut [f32], scores: &[f32], values: &[N], width: usize) {
+    let out: &mut [f32; LANES] = out.try_into().expect(SIZE);
+    let mut sums = *out;
+    for (slot, score) in scores.iter().enumerate() {
+        let (value, _) = values[slot * width..].split_first_chunk().expect(SIZE);
+        let value: &[N; LANES] = value;
+        // The length is one that the compiler knows, so that the sums stay in registers.
+        for lane in 0..LANES {
+            sums[lane] = score.mul_add(value[lane].number(), sums[lane]);
+        }
     }
+    *out = sums;
 }

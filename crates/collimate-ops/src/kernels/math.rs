@@ -132,6 +132,24 @@ pub(crate) fn logistic_density(x: f32) -> f32 {
     cdf * (1.0 - cdf) * (3.0 * b).mul_add(x * x, a)
 }
 
+/// Returns the whole number nearest to `x`, for sizes below 2²²; the even one of two. NaN gives any
+/// number.
+#[inline(always)]
+pub(crate) fn whole(x: f32) -> i32 {
+    // Adding 1.5·2²³ rounds to a whole number and leaves it in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    ((x + ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32)
+}
+
+/// Returns the largest size of an element, 0 for an empty slice. The result is not finite if an
+/// element is not.
+#[inline(always)]
+pub(crate) fn largest_size(values: &[f32]) -> f32 {
+    // The sizes of floats are in the order of their bits, and NaN has the largest bits.
+    let bits = values.iter().map(|value| value.abs().to_bits());
+    f32::from_bits(bits.fold(0, u32::max))
+}
+
 /// Returns the largest element; `-inf` for an empty slice.
 #[inline(always)]
 pub(crate) fn max(values: &[f32]) -> f32 {

@@ -205,7 +205,7 @@ pub(super) fn parsed<'g>(grades: impl Iterator<Item = &'g Grade>) -> JudgementCo
 }
 
 /// A model that judges in many calls, with one progress bar.
-struct Watched<'a, M> {
+struct Watched<'a, M: CausalLm> {
     generator: TextGenerator<M>,
     state: Mutex<State<'a>>,
 }

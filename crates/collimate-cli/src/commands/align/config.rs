@@ -1,12 +1,12 @@
 //! Options of alignment, with the defaults for both kinds of data.
 
+use collimate::lm::Llama;
 use collimate::recipes::RecipeError;
 use collimate::train::TrainConfig;
 
 use super::pairs::Choices;
 use crate::common::Failure;
 use crate::lengths;
-use crate::loading::GenerationWeights;
 use crate::options::{Given, MOST_TEXTS, check_count};
 use crate::own::flags::Adapts;
 use crate::own::{OnData, check};
@@ -17,8 +17,8 @@ pub(crate) trait Aligned: OnData + Adapts + Default {
     /// Returns the seed, the share of labels that are swapped and the number of prompts.
     fn choices(&self) -> Choices;
 
-    /// Returns the number type of the weights that answers are written with.
-    fn generation_weights(&self) -> GenerationWeights;
+    /// Returns the model with the number types that answers are written with.
+    fn writes_with(&self, model: Llama) -> Llama;
 
     /// Returns true if the loss uses the margins of pairs.
     fn uses_margins(&self) -> bool;
@@ -92,6 +92,8 @@ macro_rules! align_config {
             /// Number type of the weights that answers are written with. Training, log-probabilities
             /// and scores use the exact weights.
             pub(crate) generation_weights: $crate::loading::GenerationWeights,
+            /// Number type of the keys and values that the model keeps while it writes answers.
+            pub(crate) generation_cache: $crate::loading::GenerationCache,
             $( $(#[$($more)*])* pub(crate) $name: $kind, )*
             $(#[$($prompts)*])*
             pub(crate) prompts: usize,
@@ -130,6 +132,7 @@ macro_rules! align_config {
                     precision: collimate::nn::Precision::default(),
                     saved_activations: $crate::loading::SavedActivations::default(),
                     generation_weights: $crate::loading::GenerationWeights::default(),
+                    generation_cache: $crate::loading::GenerationCache::default(),
                     $( $name: $default, )*
                     prompts: 200,
                     pretrain_texts: 0,
@@ -192,8 +195,8 @@ macro_rules! align_config {
                 }
             }
 
-            fn generation_weights(&self) -> $crate::loading::GenerationWeights {
-                self.generation_weights
+            fn writes_with(&self, model: collimate::lm::Llama) -> collimate::lm::Llama {
+                self.generation_cache.of(self.generation_weights.of(model))
             }
 
             fn uses_margins(&self) -> bool {

@@ -61,6 +61,7 @@ pub(crate) fn last_flags<C: Aligned + 'static>() -> Vec<Flag<C>> {
     ];
     all.extend(flags::lora_form(&["align.adaptation"]));
     all.push(flags::generation_weights());
+    all.push(flags::generation_cache());
     all.extend([flags::precision(), flags::saved_activations()]);
     all.extend(flags::reading());
     all

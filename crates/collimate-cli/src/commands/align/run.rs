@@ -90,7 +90,7 @@ fn from_scratch<A: Alignment>(start: &Start<'_, A::Config>) -> Result<(), Failur
     if let Some(sft) = own.sft {
         model = learn("sft", model, &parts.sft, sft)?;
     }
-    let model = config.generation_weights().of(model);
+    let model = config.writes_with(model);
     let gold = world.scorer();
     let judge = AnswerScorer {
         name: "the gold reward".to_owned(),
@@ -107,7 +107,7 @@ fn from_folder<A: Alignment>(start: &Start<'_, A::Config>, dir: &Path) -> Result
     let tokenizer: TextTokenizer = start.writer()?;
     let (data, about) = A::read(config, dir, &tokenizer)?;
     let eos = eos_token_ids(dir)?;
-    let model = config.generation_weights().of(start.language_model(true)?);
+    let model = config.writes_with(start.language_model(true)?);
     let scorer = own
         .judge
         .map(|dir| reward_model("--judge", dir, own.rendering.chat_fallback, start.device))

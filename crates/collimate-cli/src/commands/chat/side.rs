@@ -73,7 +73,8 @@ impl Side {
         Ok(Self {
             mark: None,
             history,
-            generator: TextGenerator::new(settled.weights.of(model), tokenizer).with_eos_of(dir)?,
+            generator: TextGenerator::new(settled.writes_with(model), tokenizer)
+                .with_eos_of(dir)?,
             plain,
         })
     }

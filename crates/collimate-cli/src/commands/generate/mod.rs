@@ -111,7 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let tokenizer = settled.rendering.open(&args.model)?;
     let limits = args.limits(&tokenizer, settled.sampling.max_new_tokens, &asked);
     let model = Llama::load(&args.model, loading::frozen(&device))?;
-    let generator = TextGenerator::new(settled.weights.of(model), tokenizer)
+    let generator = TextGenerator::new(settled.writes_with(model), tokenizer)
         .with_eos_of(&args.model)?
         .with_limits(limits)?;
     settled.tell();

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commands::rule::rules::Rule;
 use crate::common::{self, Failure};
-use crate::loading::{GenerationWeights, SavedActivations};
+use crate::loading::{GenerationCache, GenerationWeights, SavedActivations};
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, MOST_TOKENS, Options, check_count};
 use crate::own::defaults;
 use crate::own::flags::{self, Adapts};
@@ -80,6 +80,8 @@ pub(crate) struct Config {
     /// Number type of the weights that answers are written with. Training, log-probabilities
     /// and scores use the exact weights.
     pub(crate) generation_weights: GenerationWeights,
+    /// Number type of the keys and values that the model keeps while it writes answers.
+    pub(crate) generation_cache: GenerationCache,
     /// Number of prompts whose answers are compared at the end.
     pub(crate) test_prompts: usize,
     /// Options of the policy's training.
@@ -115,6 +117,7 @@ impl Default for Config {
             precision: Precision::default(),
             saved_activations: SavedActivations::default(),
             generation_weights: GenerationWeights::default(),
+            generation_cache: GenerationCache::default(),
             test_prompts: 200,
             policy: policy::defaults(),
             pretrain_texts: 0,
@@ -188,6 +191,7 @@ impl Layered for Ppo {
             flags::precision(),
             flags::saved_activations(),
             flags::generation_weights(),
+            flags::generation_cache(),
             Flag::of("max-length", "N", &["policy.max_length"]),
             Flag::of("seed", "N", &["policy.ppo.seed"]),
         ];
@@ -278,6 +282,7 @@ impl Layered for Ppo {
             advice: TRAIN_ADAPTERS,
             writing: Some(Writing {
                 weights: config.generation_weights,
+                cache: config.generation_cache,
                 max_length: policy.max_length,
             }),
             model,

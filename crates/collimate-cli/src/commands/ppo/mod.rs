@@ -74,10 +74,9 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     } = of_world.fresh(&world, start.device)?;
     let model = model.with_recompute(start.args.gradient_checkpointing);
     let model = config.saved_activations.of(model);
-    let model = config
-        .generation_weights
-        .of(model)
-        .with_precision(config.precision)?;
+    let model = config.generation_weights.of(model);
+    let model = config.generation_cache.of(model);
+    let model = model.with_precision(config.precision)?;
     let about = format!(
         "The data are from the synthetic world (`docs/methods/synthetic-world.md`). The start \
          model is a Llama decoder from scratch with {} parameters, fine-tuned on {} chosen \
@@ -123,10 +122,9 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     let model = Llama::load(dir, held(config, start.device))?
         .with_recompute(start.args.gradient_checkpointing);
     let model = config.saved_activations.of(model);
-    let model = config
-        .generation_weights
-        .of(model)
-        .with_precision(config.precision)?;
+    let model = config.generation_weights.of(model);
+    let model = config.generation_cache.of(model);
+    let model = model.with_precision(config.precision)?;
     let length = config.policy.max_length;
     runs::check_length(length, &model)?;
     let (name, scorer, critic, reward) = reward(start, &tokenizer, &model)?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rules::Rule;
 use crate::common::{Failure, usage};
-use crate::loading::{GenerationWeights, SavedActivations};
+use crate::loading::{GenerationCache, GenerationWeights, SavedActivations};
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, MOST_TOKENS, Options, check_count};
 use crate::own::flags::{self, Adapts, HasLoss};
 use crate::preview::{Held, TRAIN_ADAPTERS, Writing, largest};
@@ -181,6 +181,7 @@ impl Layered for ByRule {
             longest,
             writing: Some(Writing {
                 weights: GenerationWeights::Exact,
+                cache: GenerationCache::Exact,
                 max_length: align.max_length,
             }),
             advice: TRAIN_ADAPTERS,

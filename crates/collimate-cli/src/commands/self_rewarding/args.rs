@@ -19,7 +19,7 @@ use super::ranked::{check_ranked, given_eft};
 use super::{held, world};
 use crate::commands::rule::rules::Rule;
 use crate::common::{Failure, json_name};
-use crate::loading::{GenerationWeights, SavedActivations};
+use crate::loading::{GenerationCache, GenerationWeights, SavedActivations};
 use crate::options::{Flag, Given, Inputs, Layered, MOST_TEXTS, Options, check_count};
 use crate::own::defaults;
 use crate::own::flags::{self, Adapts, HasLoss};
@@ -77,6 +77,8 @@ pub(crate) struct Config {
     /// Number type of the weights that answers are written with. Training, log-probabilities
     /// and scores use the exact weights.
     pub(crate) generation_weights: GenerationWeights,
+    /// Number type of the keys and values that the model keeps while it writes answers.
+    pub(crate) generation_cache: GenerationCache,
     /// Preference pairs that every model judges, to measure how often the model agrees with them.
     pub(crate) judge_test: Option<PathBuf>,
     /// Folder of a reward model that compares the models' answers to held-out prompts.
@@ -144,6 +146,7 @@ impl Default for Config {
             eft_judge: None,
             task_examples: None,
             generation_weights: GenerationWeights::default(),
+            generation_cache: GenerationCache::default(),
             seed_prompts: None,
             judge_test: None,
             evaluator: None,
@@ -378,6 +381,7 @@ fn flags() -> Vec<Flag<Config>> {
         flags::precision(),
         flags::saved_activations(),
         flags::generation_weights(),
+        flags::generation_cache(),
         Flag::of("seed", "N", &["recipe.seed"]),
     ];
     all.extend(flags::lora_form(&["recipe.adaptation"]));

@@ -39,6 +39,7 @@ pub(super) fn held(config: &Config) -> Option<Held> {
         longest: pair,
         writing: Some(Writing {
             weights: config.generation_weights,
+            cache: config.generation_cache,
             max_length: recipe.max_length,
         }),
         advice: "give fewer --iterations or --compare none",

@@ -52,10 +52,9 @@ fn from_scratch(start: &Start<'_, Config>) -> Result<(), Failure> {
     } = of_world.fresh(&world, start.device)?;
     let model = model.with_recompute(start.args.gradient_checkpointing);
     let model = config.saved_activations.of(model);
-    let model = config
-        .generation_weights
-        .of(model)
-        .with_precision(config.precision)?;
+    let model = config.generation_weights.of(model);
+    let model = config.generation_cache.of(model);
+    let model = model.with_precision(config.precision)?;
     let source = config.eft_source;
     let sizes = config.seed_data;
     let mut data = sizes.data(&world, source, config.test_prompts, recipe)?;
@@ -131,10 +130,9 @@ fn from_folder(start: &Start<'_, Config>, dir: &Path) -> Result<(), Failure> {
     // The first stages train all weights.
     let model = Llama::load(dir, start.device)?.with_recompute(start.args.gradient_checkpointing);
     let model = config.saved_activations.of(model);
-    let model = config
-        .generation_weights
-        .of(model)
-        .with_precision(config.precision)?;
+    let model = config.generation_weights.of(model);
+    let model = config.generation_cache.of(model);
+    let model = model.with_precision(config.precision)?;
     runs::check_length(recipe.max_length, &model)?;
     let scorer = match &config.evaluator {
         Some(dir) => Some(reward_model(

@@ -3,7 +3,9 @@
 
 mod pack;
 mod read;
+mod rounded;
 mod tile;
+mod whole;
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -14,6 +16,7 @@ use rayon::prelude::*;
 use super::{SharedUnwritten, unwritten, written};
 pub(crate) use pack::Panels;
 use pack::Values;
+use rounded::Rounded;
 
 /// Number of multiplications below which a product stays on one thread.
 const PARALLEL_FROM: usize = 1 << 19;
@@ -49,6 +52,9 @@ pub(crate) fn products(
         false => TASKS_PER_THREAD * rayon::current_num_threads(),
     };
     let size = panels.div_ceil(wanted).max(1);
+    let eight_bits = |(weight, _): &(&Panels, _)| matches!(weight.values, Values::Int8(..));
+    let input = weights.iter().find(|weight| eight_bits(weight));
+    let rounded = input.map(|(weight, _)| Rounded::new(x, rows, weight.input));
     let mut tasks = Vec::new();
     for (&(weight, bias), &out) in weights.iter().zip(&outs) {
         for start in (0..weight.panels()).step_by(size) {
@@ -56,6 +62,7 @@ pub(crate) fn products(
             tasks.push(Task {
                 x,
                 rows,
+                rounded: rounded.as_ref(),
                 weight,
                 bias,
                 out,
@@ -79,6 +86,8 @@ pub(crate) fn products(
 struct Task<'a> {
     x: &'a [f32],
     rows: usize,
+    /// The rows of `x` for weights of 8 bits.
+    rounded: Option<&'a Rounded>,
     weight: &'a Panels,
     bias: Option<&'a [f32]>,
     out: SharedUnwritten,
@@ -98,7 +107,7 @@ impl WithSimd for Task<'_> {
         match &self.weight.values {
             Values::F32(values) => self.run::<S, read::F32s>(simd, values),
             Values::Bf16(values) => self.run::<S, read::Bf16s>(simd, values),
-            Values::Int8(values) => self.run::<S, read::Int8s>(simd, values),
+            Values::Int8(values, scales) => self.run_whole(values, scales),
         }
     }
 }
@@ -153,7 +162,8 @@ mod tests {
     }
 
     /// A weight is stored as `scale · q` with q from −127 to 127, where the largest value of its
-    /// output is 127 · scale. The products are those of the stored values.
+    /// output is 127 · scale. A row of `x` is stored in the same way, with 16383 in the place of 127.
+    /// The products are those of the stored values.
     #[test]
     fn eight_bits_are_steps_of_the_largest_weight() {
         for [rows, input, output] in [[1, 33, 5], [40, 64, 37], [3, 1, 2]] {
@@ -176,10 +186,16 @@ mod tests {
                 };
                 for row in 0..rows {
                     let x = &x[row * input..(row + 1) * input];
+                    let most = x.iter().fold(0f32, |most, x| most.max(x.abs()));
+                    let unit = f64::from(most) / 16_383.0;
+                    let rounded = |x: f32| match unit {
+                        0.0 => 0.0,
+                        unit => unit * (f64::from(x) / unit).round_ties_even(),
+                    };
                     let dot: f64 = x
                         .iter()
                         .zip(weight)
-                        .map(|(x, w)| f64::from(*x) * stored(*w))
+                        .map(|(x, w)| rounded(*x) * stored(*w))
                         .sum();
                     let expected = dot + f64::from(bias[column]);
                     let found = f64::from(y[row * output + column]);

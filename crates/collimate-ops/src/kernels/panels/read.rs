@@ -2,8 +2,6 @@
 
 use pulp::Simd;
 
-use super::pack::ZERO;
-
 /// Form of the elements in a panel. All forms give the same sums in the same order: the elements
 /// that they return are exact.
 pub(super) trait Form<S: Simd> {
@@ -90,37 +88,4 @@ fn halves<S: Simd>(simd: S, units: S::u32s) -> [S::f32s; 2] {
         simd.transmute_f32s_u32s(low),
         simd.transmute_f32s_u32s(high),
     ]
-}
-
-/// Numbers of 8 bits, four in a unit. Those of the second vector are 256 times as large as stored.
-pub(super) struct Int8s;
-
-impl<S: Simd> Form<S> for Int8s {
-    type Unit = u32;
-
-    const VECTORS: usize = 1;
-    const DIRECT: usize = 4;
-
-    #[inline(always)]
-    #[allow(unsafe_code)]
-    unsafe fn pair(simd: S, panel: *const u32, pair: usize) -> [[S::f32s; 2]; 2] {
-        // SAFETY: by the caller's promise.
-        let units = unsafe { vector(panel, pair) };
-        let next = simd.wrapping_dyn_shr_u32s(units, simd.splat_u32s(16));
-        [
-            [whole::<S, 0>(simd, units), whole::<S, 8>(simd, units)],
-            [whole::<S, 0>(simd, next), whole::<S, 8>(simd, next)],
-        ]
-    }
-}
-
-/// Returns the bytes from bit `PLACE` on as numbers, which are 2 to the power of `PLACE` too large.
-#[inline(always)]
-fn whole<S: Simd, const PLACE: u32>(simd: S, units: S::u32s) -> S::f32s {
-    // The bits of 2²³ make a number of the lowest 23 bits, without a conversion.
-    const SHIFT: f32 = 8_388_608.0;
-    let bits = simd.and_u32s(units, simd.splat_u32s(0xff << PLACE));
-    let bits = simd.or_u32s(bits, simd.splat_u32s(SHIFT.to_bits()));
-    let zero = SHIFT + (ZERO << PLACE) as f32;
-    simd.sub_f32s(simd.transmute_f32s_u32s(bits), simd.splat_f32s(zero))
 }

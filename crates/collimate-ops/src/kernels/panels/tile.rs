@@ -31,18 +31,14 @@ impl Task<'_> {
         let height = self.rows.div_ceil(self.rows.div_ceil(most).max(1)).max(1);
         for panel in self.panels.clone() {
             let units = &values.units[panel * values.size..(panel + 1) * values.size];
-            let scales = match values.scales.is_empty() {
-                true => None,
-                false => Some(&values.scales[panel * self.weight.wide..][..self.weight.wide]),
-            };
             if self.rows <= F::DIRECT {
-                self.tiles::<S, F>(simd, units, scales, panel, height);
+                self.tiles::<S, F>(simd, units, panel, height);
                 continue;
             }
             // Taken out, because a closure would not be compiled for the processor's vectors.
             let mut widened = WIDENED.take();
             self.widen::<S, F>(simd, units, &mut widened);
-            self.tiles::<S, F32s>(simd, &widened, scales, panel, height);
+            self.tiles::<S, F32s>(simd, &widened, panel, height);
             WIDENED.set(widened);
         }
     }
@@ -61,9 +57,7 @@ impl Task<'_> {
         let size = F::VECTORS * lanes * size_of::<F::Unit>();
         let start = units.as_ptr().cast::<u8>();
         for pair in 0..pairs {
-            for line in (0..size).step_by(LINE) {
-                prefetch(start.wrapping_add(pair * size + AHEAD + line));
-            }
+            prefetch_ahead(start.wrapping_add(pair * size), size);
             // SAFETY: the panel holds `pairs` pairs, and `out` has room for four vectors for each.
             unsafe {
                 let [[a, b], [c, d]] = F::pair(simd, units.as_ptr(), pair);
@@ -77,19 +71,12 @@ impl Task<'_> {
     }
 
     #[inline(always)]
-    fn tiles<S: Simd, F: Form<S>>(
-        &self,
-        simd: S,
-        units: &[F::Unit],
-        scales: Option<&[f32]>,
-        panel: usize,
-        height: usize,
-    ) {
+    fn tiles<S: Simd, F: Form<S>>(&self, simd: S, units: &[F::Unit], panel: usize, height: usize) {
         for row in (0..self.rows).step_by(height) {
             macro_rules! tile {
                 ($($rows:literal)*) => {
                     match height.min(self.rows - row) {
-                        $($rows => self.tile::<S, F, $rows>(simd, units, scales, row, panel),)*
+                        $($rows => self.tile::<S, F, $rows>(simd, units, row, panel),)*
                         rows => unreachable!("a tile of {rows} rows"),
                     }
                 };
@@ -104,18 +91,11 @@ impl Task<'_> {
         &self,
         simd: S,
         units: &[F::Unit],
-        scales: Option<&[f32]>,
         row: usize,
         panel: usize,
     ) {
-        let Panels {
-            input,
-            output,
-            wide,
-            ..
-        } = self.weight;
-        let (input, output, wide, lanes) = (*input, *output, *wide, S::F32_LANES);
-        let columns = panel * wide..output.min((panel + 1) * wide);
+        let Panels { input, wide, .. } = self.weight;
+        let (input, wide, lanes) = (*input, *wide, S::F32_LANES);
         let x = &self.x[row * input..(row + M) * input];
         let pairs = input.div_ceil(2);
         assert_eq!(
@@ -140,9 +120,7 @@ impl Task<'_> {
             let size = F::VECTORS * lanes * size_of::<F::Unit>();
             let start = units.as_ptr().cast::<u8>();
             for pair in 0..input / 2 {
-                for line in (0..size).step_by(LINE) {
-                    prefetch(start.wrapping_add(pair * size + AHEAD + line));
-                }
+                prefetch_ahead(start.wrapping_add(pair * size), size);
                 let [first, second] = F::pair(simd, units.as_ptr(), pair);
                 add!(2 * pair, first);
                 add!(2 * pair + 1, second);
@@ -151,41 +129,48 @@ impl Task<'_> {
                 let [last, _] = F::pair(simd, units.as_ptr(), pairs - 1);
                 add!(input - 1, last);
             }
-            if let Some(scales) = scales {
-                assert_eq!(scales.len(), wide, "a scale for each output");
-                let first = scales.as_ptr().cast::<S::f32s>().read_unaligned();
-                let second = scales
-                    .as_ptr()
-                    .add(lanes)
-                    .cast::<S::f32s>()
-                    .read_unaligned();
-                for sums in &mut sums {
-                    sums[0] = simd.mul_f32s(sums[0], first);
-                    sums[1] = simd.mul_f32s(sums[1], second);
-                }
-            }
         }
         for (m, sums) in sums.into_iter().enumerate() {
-            // SAFETY: the columns of these rows belong to this task. The memory is that of a result
-            // with `rows` rows of `output` elements, and the row is below `rows`.
-            let out = unsafe {
-                let start = (row + m) * output + columns.start;
-                let start = self.out.start(start..start + columns.len());
-                std::slice::from_raw_parts_mut(start.cast::<MaybeUninit<f32>>(), columns.len())
-            };
             // SAFETY: two vectors have the layout of as many plain numbers.
-            let sums = unsafe {
-                std::slice::from_raw_parts((&raw const sums).cast::<MaybeUninit<f32>>(), wide)
-            };
-            out.copy_from_slice(&sums[..columns.len()]);
-            if let Some(bias) = self.bias {
-                for (out, bias) in out.iter_mut().zip(&bias[columns.clone()]) {
-                    // SAFETY: written above.
-                    let sum = unsafe { out.assume_init() };
+            let sums = unsafe { std::slice::from_raw_parts((&raw const sums).cast::<f32>(), wide) };
+            self.write(row + m, panel, sums);
+        }
+    }
+
+    /// Writes a panel's results of a row, and adds the bias.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub(super) fn write(&self, row: usize, panel: usize, sums: &[f32]) {
+        let (output, wide) = (self.weight.output, self.weight.wide);
+        let columns = panel * wide..output.min((panel + 1) * wide);
+        assert!(
+            row < self.rows && self.panels.contains(&panel),
+            "of another task"
+        );
+        // SAFETY: the columns of these rows belong to this task. The memory is that of a result
+        // with `rows` rows of `output` elements, and the row is below `rows`.
+        let out = unsafe {
+            let start = row * output + columns.start;
+            let start = self.out.start(start..start + columns.len());
+            std::slice::from_raw_parts_mut(start.cast::<MaybeUninit<f32>>(), columns.len())
+        };
+        let sums = &sums[..columns.len()];
+        match self.bias {
+            None => _ = out.write_copy_of_slice(sums),
+            Some(bias) => {
+                for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias[columns]) {
                     out.write(sum + bias);
                 }
             }
         }
+    }
+}
+
+/// Prefetches the cache lines of `size` bytes that a loop reads soon after those at `place`.
+#[inline(always)]
+pub(super) fn prefetch_ahead(place: *const u8, size: usize) {
+    for line in (0..size).step_by(LINE) {
+        prefetch(place.wrapping_add(AHEAD + line));
     }
 }
 
