@@ -279,10 +279,10 @@ fn draw_from_all(logits: &[f32], best: u32, temperature: f64, point: f64) -> u32
             sum += part;
             continue;
         }
-        for id in index * PART..logits.len().min((index + 1) * PART) {
-            let weight = f64::from(weights[id]);
+        let part = weights.iter().enumerate().skip(index * PART).take(PART);
+        for (id, &weight) in part {
             if weight > 0.0 {
-                sum += weight;
+                sum += f64::from(weight);
                 last = id as u32;
                 if point < sum {
                     return last;
