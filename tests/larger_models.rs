@@ -213,7 +213,18 @@ fn answers_with_smaller_weights() {
         "--generation-cache",
         "int8",
     ];
-    succeed("generate", folder, &set);
+    let set = text(&succeed("generate", folder, &set).stdout);
+    let flags = [
+        "--model",
+        &model,
+        "--prompt",
+        "a",
+        "--generation-weights",
+        "int8",
+        "--generation-cache",
+        "int8",
+    ];
+    assert_eq!(set, text(&succeed("generate", folder, &flags).stdout));
     for option in ["--generation-weights", "--generation-cache"] {
         let output = run("generate", folder, &["--model", &model, option, "int4"]);
         assert!(text(&output.stderr).contains("int8"), "{output:?}");

@@ -124,9 +124,11 @@ def run(args):
     )
 
     critic, adapters = scorer(), None
+    modules = [trl, transformers, accelerate, torch]
     if args.lora:
         import peft
 
+        modules.append(peft)
         adapters = peft.LoraConfig(r=args.lora, lora_alpha=2 * args.lora, lora_dropout=0.0, target_modules="all-linear")
         head = peft.LoraConfig(**{**adapters.to_dict(), "exclude_modules": ["score"], "task_type": "SEQ_CLS"})
         # In place, because TRL looks for the parts of a plain model.
@@ -223,7 +225,8 @@ def run(args):
         "device": str(trainer.accelerator.device),
         "threads": torch.get_num_threads(),
         "seed": args.seed,
-        "versions": {m.__name__: m.__version__ for m in (trl, transformers, accelerate, torch)},
+        "lora": args.lora,
+        "versions": {m.__name__: m.__version__ for m in modules},
     }
 
 

@@ -25,8 +25,8 @@ pub(crate) enum GenerationWeights {
     Exact,
     /// bf16: half of the memory of f32, and faster
     Bf16,
-    /// 8 bits, in steps of a 127th of the largest weight of an output: a quarter of the memory of
-    /// f32, and the fastest
+    /// 8 bits, in steps of a 127th of the largest weight of an output, with inputs in steps of a
+    /// 16383rd of the largest of a row: a quarter of the memory of f32, and the fastest
     Int8,
 }
 

@@ -295,6 +295,8 @@ pub(crate) fn answer<M: CausalLm>(
     let completions = generator
         .continue_ids(ids, &sampling.with(1, seed), &mut watch)
         .map_err(|error| sampler.generation(label, error))?;
+    // The judge may need the memory of its copies.
+    drop(generator);
     let items: Vec<(Prompt, Completion)> = prompts
         .iter()
         .zip(&completions)

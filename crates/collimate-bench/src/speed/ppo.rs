@@ -37,7 +37,14 @@ pub(crate) fn ppo(options: &PpoWork, from: &Prepared) -> Result<Value, Failure> 
     };
     let own = tokenizer(&from.model)?;
     let rows: Vec<PromptRow> = rows::read(&from.rows)?;
-    let critic = ValueModel::from_parts(reward.backbone.clone(), reward.head.clone());
+    let backbone = match options.lora {
+        Some(rank) => {
+            let critic = reward.backbone.clone();
+            critic.with_lora(&adapters(rank), Key::new(1, "bench-lora"))?
+        }
+        None => reward.backbone.clone(),
+    };
+    let critic = ValueModel::from_parts(backbone, reward.head.clone());
     let length = options.prompt_tokens + options.new_tokens + 8;
     let scorer = RewardScorer::new(reward, tokenizer(reward_dir)?, length, Truncation::KeepEnd);
     let clock = Clock {
@@ -99,20 +106,20 @@ pub(crate) fn ppo(options: &PpoWork, from: &Prepared) -> Result<Value, Failure> 
             let [policy, critic] = sizes;
             let unpredicted = pass.unpredicted();
             // Frozen weights have no gradient. A value head adds almost nothing to the policy.
-            let learning = match options.lora {
-                Some(_) => 2.0 * policy.forward(pass),
-                None => policy.training(pass),
+            let learning = |model: ModelSize, pass| match options.lora {
+                Some(_) => 2.0 * model.forward(pass),
+                None => model.training(pass),
             };
             let values = match options.value_head {
                 true => [0.0; 2],
-                false => [critic.forward(unpredicted), critic.training(unpredicted)],
+                false => [critic.forward(unpredicted), learning(critic, unpredicted)],
             };
             // Generation; log-probabilities of policy and reference; the reward; values; the passes.
             policy.forward(written_after(prompt, response))
                 + 2.0 * policy.forward(pass)
                 + critic.forward(unpredicted)
                 + values[0]
-                + options.ppo_epochs as f64 * (learning + values[1])
+                + options.ppo_epochs as f64 * (learning(policy, pass) + values[1])
         })
         .sum();
     let per_rollout = seconds / options.common.steps as f64;
@@ -128,6 +135,12 @@ pub(crate) fn ppo(options: &PpoWork, from: &Prepared) -> Result<Value, Failure> 
             ),
             ("optimizer_steps_per_rollout", updates.into()),
             ("mini_batch", options.mini_batch.into()),
+            ("lora", options.lora.into()),
+            ("value_head", options.value_head.into()),
+            (
+                "generation_weights",
+                serde_json::to_value(options.generation_weights)?,
+            ),
         ],
         ..Done::default()
     };

@@ -151,7 +151,7 @@ impl Held {
             .sum::<f64>();
         memory.writing = self
             .writing
-            .map_or(0.0, |writing| sizes.model.writing(writing));
+            .map_or(0.0, |writing| sizes.model.writing(writing, device.fused));
         memory
     }
 }

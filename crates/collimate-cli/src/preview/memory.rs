@@ -149,8 +149,8 @@ pub(super) fn fit(
     if writing > most && !limit.given {
         return Err(format!(
             "writing answers needs about {:.1} GB, but the run may take {most_allowed}: give \
-             --generation-weights int8 or a shorter --max-length, or allow more with \
-             --memory-limit",
+             --generation-weights int8, --generation-cache int8 or a shorter --max-length, or allow \
+             more with --memory-limit",
             gb(writing),
         )
         .into());

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::held::Writing;
 use super::memory::Memory;
 use crate::common::Failure;
+use crate::loading::GenerationCache;
 
 /// Sizes of a model.
 #[derive(Debug)]
@@ -180,12 +181,18 @@ impl Weights {
 
     /// Returns the memory of writing answers of at most `max_length` tokens with their prompts: the
     /// copy of the weights, and the keys and values of all rows that grow together.
-    pub(super) fn writing(&self, writing: Writing) -> f64 {
+    /// Only devices with fused operations make the copy, and round.
+    pub(super) fn writing(&self, writing: Writing, fused: bool) -> f64 {
         let (limits, longest) = (BatchLimits::default(), writing.max_length);
         let tokens = limits.rows.saturating_mul(longest).min(limits.tokens);
         let numbers = tokens.max(longest) as f64 * 2.0 * (self.layers * self.keys) as f64;
-        self.multiplied(true) * writing.weights.bytes()
-            + numbers * writing.cache.bytes(self.head_dim)
+        match fused {
+            true => {
+                self.multiplied(true) * writing.weights.bytes()
+                    + numbers * writing.cache.bytes(self.head_dim)
+            }
+            false => numbers * GenerationCache::Exact.bytes(self.head_dim),
+        }
     }
 }
 

@@ -75,7 +75,7 @@ impl BatchLimits {
 /// token.
 ///
 /// The first call copies the weights in the order in which a step reads them. Later calls, and those of
-/// clones, use the same copies, which live as long as the generator.
+/// clones, use the same copies. They live as long as the generator, or until [`Self::forget`].
 ///
 /// # Examples
 /// ```
@@ -262,12 +262,21 @@ impl<M: CausalLm> TextGenerator<M> {
         work.run(self, self.empty_cache(), lanes, self.limits)
     }
 
+    /// Frees the copies of the weights that calls share. The next call makes them again.
+    pub fn forget(&self) {
+        *self.empty.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Returns a cache without rows that shares its copies of the weights with other calls.
     fn empty_cache(&self) -> M::Cache {
-        let mut empty = self.empty.lock().unwrap_or_else(PoisonError::into_inner);
-        empty
-            .get_or_insert_with(|| self.model.new_cache(self.adapters))
-            .fresh()
+        let kept = || self.empty.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(empty) = kept().as_ref() {
+            return empty.fresh();
+        }
+        // Made without the lock: threads make it together, and one of them may call here while it
+        // waits for the others.
+        let new = self.model.new_cache(self.adapters);
+        kept().get_or_insert(new).fresh()
     }
 
     /// Returns the number of parallel batches, each with room for the longest completion.

@@ -2,6 +2,7 @@
 
 use super::*;
 use collimate_nn::{Adaptable, LoraConfig};
+use collimate_ops::{CacheType, PackedType};
 use collimate_testkit::assert_close;
 
 /// A model, its cache, and the sequences that the cache's rows should represent.
@@ -164,6 +165,13 @@ fn check_alone(config: &LlamaConfig) {
         ..config.clone()
     };
     let model = Llama::new(&config, Key::new(4, "init"), &Device::flex()).unwrap();
+    let small = model.clone().with_packed(Some(PackedType::Int8));
+    for model in [model, small.with_cache_type(CacheType::Int8)] {
+        rows_are_alone(&model);
+    }
+}
+
+fn rows_are_alone(model: &Llama) {
     let rows = prompts(1, &[3, 30, 16, 1, 47]);
     let logits = |chosen: &[usize]| {
         let mut cache = model.new_cache(Adapters::On);
@@ -190,6 +198,49 @@ fn check_alone(config: &LlamaConfig) {
             );
         }
     }
+}
+
+/// A generator shares its copies of the weights with its clones, but never with another choice of
+/// adapters.
+#[test]
+fn copies_of_weights_are_those_of_the_generator() {
+    let lora = LoraConfig {
+        rank: 2,
+        ..LoraConfig::default()
+    };
+    let model = random_model(&Device::flex());
+    let model = model.with_lora(&lora, Key::new(1, "lora")).unwrap();
+    let model = common::changed(&model, |path, values| {
+        if path.contains("lora.b") {
+            *values = Noise::new(2).values(values.len(), 0.5);
+        }
+    });
+    let sampling = Sampling {
+        seed: 3,
+        n: 4,
+        ..greedy_sampling(20)
+    };
+    let sampling = Sampling {
+        temperature: 1.0,
+        ..sampling
+    };
+    let write = |generator: &TextGenerator<Llama>| {
+        let prompts = prompts(3, &[6, 2]);
+        generator
+            .continue_ids(&prompts, &sampling, &mut ())
+            .unwrap()
+    };
+    let new = |adapters| generator(model.clone()).with_adapters(adapters);
+    let (on, off) = (write(&new(Adapters::On)), write(&new(Adapters::Off)));
+    assert_ne!(on, off);
+    let generator = new(Adapters::On);
+    for _ in 0..2 {
+        assert_eq!(write(&generator), on);
+        assert_eq!(write(&generator.clone()), on);
+        generator.forget();
+    }
+    write(&generator);
+    assert_eq!(write(&generator.with_adapters(Adapters::Off)), off);
 }
 
 #[test]

@@ -28,8 +28,8 @@ pub enum CacheType {
     #[default]
     F32,
     /// 8 bits, and 32 bits for each token and head: an element is a multiple of a 127th of the largest
-    /// size in its head. With heads of 64 elements this takes 0.27 of the memory. Tokens that are
-    /// read together into an empty row see each other's elements as they are.
+    /// size in its head. With heads of 64 elements this takes 0.27 of the memory. In a pass that reads
+    /// only into empty rows, tokens see each other's elements as they are.
     Int8,
 }
 
@@ -234,7 +234,8 @@ impl Append {
 /// None: the result is untracked.
 ///
 /// # Numerics
-/// On flex, a token's result does not depend on the other rows of the pass, bit for bit.
+/// On flex, a token's result does not depend on the other rows of the pass, bit for bit. With
+/// [`CacheType::Int8`], it depends on whether all rows of the pass were empty before.
 ///
 /// # Panics
 /// Panics if the shapes do not fit the cache's heads or the plan.

@@ -171,13 +171,13 @@ impl<N: Stored> Numbers<N> {
         }
     }
 
-    /// Returns the factors of a page for one head of a page's `width / head_dim` heads.
+    /// Returns the factors of a page for one of its heads.
     pub(crate) fn scales(&self, page: usize, head: usize, heads: usize) -> Option<&[f32; PAGE]> {
         if !N::SCALED {
             return None;
         }
         let start = (page * heads + head) * PAGE;
-        self.scales[start..].first_chunk()
+        Some(self.scales[start..].first_chunk().expect("a whole page"))
     }
 }
 

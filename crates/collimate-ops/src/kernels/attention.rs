@@ -154,7 +154,7 @@ pub(crate) fn forward(q: &[f32], k: &[f32], v: &[f32], layout: Layout<'_>) -> (V
     } = layout.heads;
     let mut out = zeros(q.len());
     let mut lse = vec![0.0; q.len() / head_dim];
-    debug_assert_eq!(lse.len() % query, 0);
+    assert_eq!(lse.len() % query, 0, "whole rows of heads");
     let (shared_out, shared_lse) = (Shared::new(&mut out), Shared::new(&mut lse));
     let blocks = layout.plan.blocks();
     (0..blocks.len() * key_value).into_par_iter().for_each_init(

@@ -147,10 +147,15 @@ fn one_head<N: Stored>(
             }
         };
         let values = &values.numbers[(page * PAGE + skipped) * width + first..];
-        let mut parts = out.chunks_exact_mut(LANES);
         let mut place = 0;
+        let mut parts = out.chunks_exact_mut(2 * LANES);
         for part in &mut parts {
-            weighted_sum(part, now, &values[place..], *width);
+            weighted_sum::<{ 2 * LANES }, N>(part, now, &values[place..], *width);
+            place += 2 * LANES;
+        }
+        let mut parts = parts.into_remainder().chunks_exact_mut(LANES);
+        for part in &mut parts {
+            weighted_sum::<LANES, N>(part, now, &values[place..], *width);
             place += LANES;
         }
         let part = parts.into_remainder();
@@ -198,19 +203,24 @@ fn scores_of_pages<const N: usize, K: Stored>(
 const SIZE: &str = "a whole number of vectors";
 
 /// Number of elements that a processor adds at once.
-const LANES: usize = 32;
+const LANES: usize = 16;
 
-/// Computes `out += Σ score · value` for [`LANES`] elements. A value starts `width` elements after the
-/// one before.
+/// Computes `out += Σ score · value` for `L` elements. A value starts `width` elements after the one
+/// before.
 #[inline(always)]
-fn weighted_sum<N: Stored>(out: &mut [f32], scores: &[f32], values: &[N], width: usize) {
-    let out: &mut [f32; LANES] = out.try_into().expect(SIZE);
+fn weighted_sum<const L: usize, N: Stored>(
+    out: &mut [f32],
+    scores: &[f32],
+    values: &[N],
+    width: usize,
+) {
+    let out: &mut [f32; L] = out.try_into().expect(SIZE);
     let mut sums = *out;
     for (slot, score) in scores.iter().enumerate() {
         let (value, _) = values[slot * width..].split_first_chunk().expect(SIZE);
-        let value: &[N; LANES] = value;
+        let value: &[N; L] = value;
         // The length is one that the compiler knows, so that the sums stay in registers.
-        for lane in 0..LANES {
+        for lane in 0..L {
             sums[lane] = score.mul_add(value[lane].number(), sums[lane]);
         }
     }

@@ -55,6 +55,8 @@ impl Policy {
         let ended = self
             .generator
             .generate_watched(prompts, sampling, &mut show);
+        // The other policy and the judge need the memory.
+        self.generator.forget();
         let found = show.into_finished().completions;
         let mut count = 0;
         for (index, mut completions) in found.into_iter().enumerate() {

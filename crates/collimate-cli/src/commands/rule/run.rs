@@ -60,6 +60,8 @@ pub(crate) fn run(start: &Start<'_, Config>) -> Result<(), Failure> {
         written => written?,
     };
     drop(watch);
+    // Its copies of the weights are not needed any more.
+    drop(generator);
     let rows = written.train.iter().map(|pair| {
         json!({
             "prompt": pair.prompt, "chosen": pair.chosen.text, "rejected": pair.rejected.text,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use collimate::core::{Completion, Generator, Prompt};
+use collimate::core::{Completion, GenerateError, Generator, Prompt, Sampling};
 use collimate::data::{ChatFallback, TextTokenizer, Truncation};
 use collimate::judge::PromptStyle;
 use collimate::lm::{Llama, Pretrained, TextGenerator, eos_token_ids};
@@ -186,12 +186,29 @@ fn eft_judge(
     config: &Config,
     dir: &Path,
     start: &Start<'_, Config>,
-) -> Result<(String, TextGenerator<Llama>), Failure> {
+) -> Result<(String, ShortLived), Failure> {
     common::check_writer("--eft-judge", dir)?;
     let tokenizer = TextTokenizer::from_folder(dir)?.with_chat_fallback(config.chat_fallback);
     let model = Llama::load(dir, loading::frozen(start.device))?;
     let name = format!("{} ({})", dir.display(), model_hash(&model));
-    Ok((name, TextGenerator::new(model, tokenizer).with_eos_of(dir)?))
+    let generator = TextGenerator::new(model, tokenizer).with_eos_of(dir)?;
+    Ok((name, ShortLived(generator)))
+}
+
+/// A generator that frees its copies of the weights after each call, because models are trained
+/// between its calls.
+struct ShortLived(TextGenerator<Llama>);
+
+impl Generator for ShortLived {
+    fn generate(
+        &self,
+        prompts: &[Prompt],
+        sampling: &Sampling,
+    ) -> Result<Vec<Vec<Completion>>, GenerateError> {
+        let written = self.0.generate(prompts, sampling);
+        self.0.forget();
+        written
+    }
 }
 
 fn run_loop(

@@ -42,8 +42,18 @@ pub(super) struct Panel<T> {
 }
 
 impl Panels {
-    pub(crate) fn new(weight: Weight<'_>, [output, input]: [usize; 2], packed: PackedType) -> Self {
+    pub(crate) fn new(weight: Weight<'_>, shape: [usize; 2], packed: PackedType) -> Self {
         let wide = pulp::Arch::new().dispatch(PanelWidth);
+        Self::of_width(weight, shape, packed, wide)
+    }
+
+    /// Lays out a weight in blocks of `wide` outputs.
+    pub(super) fn of_width(
+        weight: Weight<'_>,
+        [output, input]: [usize; 2],
+        packed: PackedType,
+        wide: usize,
+    ) -> Self {
         let packing = Packing {
             weight,
             output,

@@ -131,16 +131,55 @@ fn sums<const M: usize>(
         // the assertions, all loads lie in the slices.
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)]
-        Unit::Vectors512 => unsafe { x86::sums_512(rows.as_ptr(), width, panel.as_ptr(), pairs) },
+        Unit::Vectors512 => unsafe {
+            assert_eq!(wide, 32, "a panel of two vectors");
+            x86::sums_512(rows.as_ptr(), width, panel.as_ptr(), pairs)
+        },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)]
-        Unit::Vectors256 => unsafe { x86::sums_256(rows.as_ptr(), width, panel.as_ptr(), pairs) },
-        Unit::Plain => plain(rows, width, panel, wide, pairs),
+        Unit::Vectors256 => unsafe {
+            assert_eq!(wide, 16, "a panel of two vectors");
+            x86::sums_256(rows.as_ptr(), width, panel.as_ptr(), pairs)
+        },
+        Unit::Plain => match wide {
+            8 => plain::<M, 8>(rows, width, panel, pairs),
+            16 => plain::<M, 16>(rows, width, panel, pairs),
+            32 => plain::<M, 32>(rows, width, panel, pairs),
+            _ => plain_of(rows, width, panel, wide, pairs),
+        },
     }
 }
 
-fn plain<const M: usize>(
+/// Computes the sums for panels of `W` outputs, which the compiler can keep in registers.
+fn plain<const M: usize, const W: usize>(
+    rows: &[i16],
+    width: usize,
+    panel: &[i8],
+    pairs: Range<usize>,
+) -> Sums<M> {
+    let mut sums = [[0; W]; M];
+    for pair in pairs {
+        let (weights, _) = panel[2 * W * pair..].as_chunks::<2>();
+        let weights: &[[i8; 2]; W] = weights.first_chunk().expect("a whole panel");
+        for m in 0..M {
+            let x = &rows[m * width + 2 * pair..][..2];
+            let [first, second] = [x[0], x[1]].map(i32::from);
+            for o in 0..W {
+                let [one, two] = weights[o].map(i32::from);
+                sums[m][o] += first * one + second * two;
+            }
+        }
+    }
+    let mut out = [[0; WIDE]; M];
+    for (out, sums) in out.iter_mut().zip(sums) {
+        out[..W].copy_from_slice(&sums);
+    }
+    out
+}
+
+/// Computes the sums for panels of any number of outputs.
+fn plain_of<const M: usize>(
     rows: &[i16],
     width: usize,
     panel: &[i8],
@@ -274,18 +313,26 @@ mod tests {
         }
     }
 
+    /// The widths of all processors: a unit may be absent, but never another result.
     #[test]
     fn the_units_agree_bit_for_bit() {
-        for [rows, input, output] in [[1, 3, 2], [7, 130, 33], [13, 2051, 70], [2, 0, 3]] {
+        let sizes = [[1, 3, 2], [7, 130, 33], [13, 2051, 70], [2, 0, 3]];
+        let all = sizes
+            .into_iter()
+            .flat_map(|size| [2, 8, 16, 32].map(|wide| (size, wide)));
+        for ([rows, input, output], wide) in all {
             let x: Vec<f32> = (0..rows * input).map(|i| (i as f32 * 0.37).sin()).collect();
             let weight: Vec<f32> = (0..output * input)
                 .map(|i| (i as f32 * 1.3).cos())
                 .collect();
             let shape = [output, input];
-            let panels = Panels::new(Weight::F32(&weight), shape, PackedType::Int8);
+            let panels = Panels::of_width(Weight::F32(&weight), shape, PackedType::Int8, wide);
+            let fast = result(Unit::of_processor(wide), &x, rows, &panels);
             let plain = result(Unit::Plain, &x, rows, &panels);
-            let fast = result(Unit::of_processor(panels.wide), &x, rows, &panels);
-            assert_eq!(plain, fast, "{rows}×{input}×{output}");
+            assert_eq!(plain, fast, "{rows}×{input}×{output}, {wide} wide");
+            let own = Panels::new(Weight::F32(&weight), shape, PackedType::Int8);
+            let usual = result(Unit::of_processor(own.wide), &x, rows, &own);
+            assert_eq!(usual, fast, "{rows}×{input}×{output}, {wide} wide");
         }
     }
 
