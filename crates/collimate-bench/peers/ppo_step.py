@@ -8,7 +8,8 @@ folder that holds the package `trl`, such as an unpacked wheel, put before the i
 
 The policy and a critic of its own, begun as the reward model, are trained in full, or with --lora peft's
 adapters of all linear layers of both (alpha twice the rank, no dropout) and the critic's head; the reference is
-then the policy with its adapters off. The reward model is frozen, and so is the reference. A rollout is everything from taking prompts to the last optimiser step. Rollouts
+then the policy with its adapters off. The reward model is frozen, and so is the reference. A rollout is
+everything from taking prompts to the last optimiser step. Rollouts
 are timed from the end of the one before; the first of several is left out, or the first `--warmup`.
 Prompts as text are drawn in TRL's random order. `--ids` has rows {"prompt_ids": [...]}, taken as they are, in
 their order, from the start again after the last.
