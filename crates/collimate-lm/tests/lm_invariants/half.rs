@@ -107,6 +107,13 @@ fn the_values_of_a_folder_do_not_change() {
     }
 }
 
+/// Returns the largest difference from `exact`, as a share of the largest size in `exact`.
+fn relative_error(found: &[f32], exact: &[f32]) -> f32 {
+    let size = exact.iter().fold(0f32, |most, logit| most.max(logit.abs()));
+    let errors = found.iter().zip(exact).map(|(a, b)| (a - b).abs() / size);
+    errors.fold(0f32, f32::max)
+}
+
 /// Copies of another type change the logits a little, and nothing but the cache.
 #[test]
 fn caches_with_rounded_weights() {
@@ -119,12 +126,9 @@ fn caches_with_rounded_weights() {
         host(&model.extend(&[(row, &ids)], &mut cache))
     };
     let exact = logits(&model);
-    let size = exact.iter().fold(0f32, |most, logit| most.max(logit.abs()));
     for (packed, largest) in [(PackedType::Bf16, 0.02), (PackedType::Int8, 0.04)] {
         let rounded = model.clone().with_packed(Some(packed));
-        let found = logits(&rounded);
-        let errors = found.iter().zip(&exact).map(|(a, b)| (a - b).abs() / size);
-        let error = errors.fold(0f32, f32::max);
+        let error = relative_error(&logits(&rounded), &exact);
         assert!(error > 1e-5 && error < largest, "{packed:?}: {error}");
         let batch = common::rows_batch(&rounded, std::slice::from_ref(&ids));
         let [expected, found] =
@@ -149,11 +153,9 @@ fn caches_of_8_bits() {
         ids.iter().flat_map(read).collect::<Vec<f32>>()
     };
     let exact = logits(&model);
-    let size = exact.iter().fold(0f32, |most, logit| most.max(logit.abs()));
     let rounded = model.clone().with_cache_type(CacheType::Int8).valid();
     let found = logits(&rounded);
-    let errors = found.iter().zip(&exact).map(|(a, b)| (a - b).abs() / size);
-    let error = errors.fold(0f32, f32::max);
+    let error = relative_error(&found, &exact);
     assert!(error > 1e-5 && error < 0.02, "{error}");
     // The first token sees only itself, as it is.
     assert_eq!(found[..30], exact[..30]);
