@@ -47,11 +47,14 @@ fn save(model: &Llama, shard_bytes: Option<u64>, folder: &Path) {
     model.save_with(&options, folder).unwrap();
 }
 
-/// The process that is killed: it saves two models in turn.
+/// The process that is killed: it saves two models in turn. After each save it waits as long as the
+/// save took, so that about half of the kills find a whole model on any machine.
 fn child(folder: &Path) {
     let models = [model(0), model(1)];
     for (turn, size) in SIZES.iter().cycle().enumerate() {
+        let started = Instant::now();
         save(&models[turn % 2], Some(*size), folder);
+        thread::sleep(started.elapsed());
     }
 }
 
