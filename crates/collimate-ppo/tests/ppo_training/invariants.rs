@@ -1,7 +1,13 @@
 //! Invariants of every training.
 
+use burn::tensor::Device;
 use collimate_core::{Completion, Key, Prompt};
-use collimate_nn::{Adaptable, CausalLm, LoraConfig, ValueModel};
+use collimate_lm::Llama;
+use collimate_nn::{
+    Adaptable, Backbone, CausalLm, HfFolder, LoadOptions, LoraConfig, Precision, SaveOptions,
+    StoredType, ValueModel, WeightType,
+};
+use collimate_ops::{CacheType, PackedType, SavedType};
 use collimate_ppo::{
     ActorCritic, Estimator, KlPlacement, KlReference, MissingEos, PpoConfig, RewardConfig,
     RewardScaling, metrics as names, train,
@@ -43,6 +49,60 @@ fn at_the_first_step_the_ratio_is_1_and_the_divergence_0() {
             assert_eq!(of(names::VALUE_CLIP_FRACTION), 0.0, "{name}");
             assert_eq!(done.updates, 1);
         }
+    }
+}
+
+/// A policy with adapters beside frozen weights of 16 bits, as `--lora` trains it.
+fn half_policy(device: &Device) -> Llama {
+    let folder = tempfile::tempdir().unwrap();
+    let bf16 = SaveOptions {
+        dtype: StoredType::Bf16,
+        ..SaveOptions::default()
+    };
+    llama(1, device).save_with(&bf16, folder.path()).unwrap();
+    let options = LoadOptions::from(device).with_weights(WeightType::Stored);
+    let lora = LoraConfig {
+        rank: 2,
+        ..LoraConfig::default()
+    };
+    let policy = Llama::load(folder.path(), options).unwrap();
+    policy.with_lora(&lora, Key::new(3, "lora")).unwrap()
+}
+
+/// The log-probabilities before and after the rollout come from the same forward pass, in every
+/// number type, and never from the rounded copy that writes the answers.
+#[test]
+fn in_bf16_too_the_ratio_is_1_at_the_first_step_and_not_at_the_second() {
+    let tokenizer = tokenizer();
+    let device = flex();
+    for written in [None, Some(PackedType::Bf16), Some(PackedType::Int8)] {
+        let policy = half_policy(&device)
+            .with_precision(Precision::Bf16)
+            .unwrap()
+            .with_saved(SavedType::Bf16)
+            .with_packed(written)
+            .with_cache_type(CacheType::Int8);
+        let mut task = task(&tokenizer, &likes_yes, llama(1, &device));
+        task.reference = KlReference::AdaptersOff;
+        let run = |config: &PpoConfig| {
+            let model = ActorCritic::with_value_head(policy.clone(), head(&device));
+            train(model, &task, config, &FitContext::silent()).unwrap()
+        };
+        for micro_batch_tokens in [None, Some(12)] {
+            let done = run(&PpoConfig {
+                micro_batch_tokens,
+                ..one_step()
+            });
+            assert_eq!(done.metrics[names::RATIO], 1.0, "{written:?}");
+            assert_eq!(done.metrics[names::RATIO_MAX], 1.0, "{written:?}");
+            assert_eq!(done.metrics[names::APPROX_KL], 0.0, "{written:?}");
+            assert_eq!(done.metrics[names::KL], 0.0, "{written:?}");
+        }
+        let two = run(&PpoConfig {
+            ppo_epochs: 2,
+            ..one_step()
+        });
+        assert!(two.metrics[names::RATIO_MAX] != 1.0, "{written:?}");
     }
 }
 
