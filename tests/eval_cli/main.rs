@@ -6,6 +6,7 @@ mod choices;
 #[path = "../common/mod.rs"]
 mod common;
 mod exact;
+mod instructions;
 mod lists;
 mod pairs;
 mod prompts;

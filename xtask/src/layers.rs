@@ -5,11 +5,12 @@ use cargo_metadata::DependencyKind;
 use crate::steps::Workspace;
 
 /// The layer of each published crate: it may use crates of lower layers only.
-const LAYERS: [(&str, u8); 29] = [
+const LAYERS: [(&str, u8); 30] = [
     ("collimate-core", 0),
     ("collimate-files", 0),
     ("collimate-status", 1),
     ("collimate-irm", 1),
+    ("collimate-ifeval", 1),
     ("collimate-world", 1),
     ("collimate-eval", 1),
     ("collimate-gguf", 1),
@@ -42,10 +43,11 @@ const LAYERS: [(&str, u8); 29] = [
 const UNPUBLISHED: u8 = 9;
 
 /// Crates that must build without Burn.
-const LIGHT: [&str; 13] = [
+const LIGHT: [&str; 14] = [
     "collimate-core",
     "collimate-files",
     "collimate-status",
+    "collimate-ifeval",
     "collimate-irm",
     "collimate-data",
     "collimate-world",

@@ -145,6 +145,9 @@ pub fn disentangled_attention(
             "disentangled_attention: shape of a projection"
         );
     }
+    if plan.blocks().is_empty() {
+        return q;
+    }
     // [heads, tokens, head_dim]
     let by_head = |x: Tensor<2>| {
         let [rows, _] = x.dims();

@@ -151,6 +151,9 @@ pub fn segment_attention(
         key_value,
         head_dim,
     } = heads;
+    if plan.blocks().is_empty() {
+        return q;
+    }
     let group = heads.group();
     let inner = q.device().without_autodiff();
     let outputs = plan.blocks().iter().map(|block| {

@@ -21,6 +21,7 @@ pub use collimate_files as files;
 pub use collimate_gguf as gguf;
 #[cfg(feature = "hub")]
 pub use collimate_hub as hub;
+pub use collimate_ifeval as ifeval;
 pub use collimate_irm as irm;
 pub use collimate_judge as judge;
 #[cfg(feature = "learner")]

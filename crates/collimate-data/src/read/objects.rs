@@ -1,5 +1,7 @@
 //! JSON objects of an input that is one array or has one object per row.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::fields::Object;
@@ -7,6 +9,45 @@ use super::input::Input;
 use super::ordered::Ordered;
 use super::{Bad, kind_of_error};
 use crate::error::DataError;
+
+impl Input {
+    /// Reads the JSON objects of a file whose rows are none of the kinds that this crate knows: one
+    /// object a line, or one array. A function makes something of each object and the number of its
+    /// line, from 1. Also returns the names of the fields that are not in `known` and not null.
+    ///
+    /// # Errors
+    /// The input cannot be read or has no object. An item is not an object, or the function refuses
+    /// it; the error names its line.
+    ///
+    /// # Examples
+    /// ```
+    /// use collimate_data::Input;
+    /// let input = Input::from_reader("n.jsonl", &b"{\"n\": 3, \"by\": \"hand\"}"[..])?;
+    /// let (found, unused) = input.read_objects(&["n"], |_, row| {
+    ///     row["n"].as_u64().ok_or("n is not a number".to_owned())
+    /// })?;
+    /// assert_eq!(found, [3]);
+    /// assert!(unused.contains("by"));
+    /// # Ok::<(), collimate_data::DataError>(())
+    /// ```
+    pub fn read_objects<T>(
+        self,
+        known: &[&str],
+        mut of: impl FnMut(usize, &Object) -> Result<T, String>,
+    ) -> Result<(Vec<T>, BTreeSet<String>), DataError> {
+        let mut all = Vec::new();
+        let mut unused = BTreeSet::new();
+        each_object(self, |line, row| {
+            let others = row
+                .iter()
+                .filter(|(name, value)| !known.contains(&name.as_str()) && !value.is_null());
+            unused.extend(others.map(|(name, _)| name.clone()));
+            all.push(of(line, row).map_err(Bad::fields)?);
+            Ok(())
+        })?;
+        Ok((all, unused))
+    }
+}
 
 /// Passes each object and the number of its row to `take`. Files of prompts and answers are published in
 /// both forms.

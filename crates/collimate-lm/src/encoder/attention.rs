@@ -43,6 +43,9 @@ impl Distances {
         table: &Embedding,
         heads: Heads,
     ) -> Tensor<2> {
+        if self.sequences.is_empty() {
+            return q.clone();
+        }
         let (count, width) = (heads.query, heads.head_dim);
         let scale = 1.0 / (width as f64).sqrt();
         let outputs = self.sequences.iter().map(|(first, n, buckets)| {

@@ -74,9 +74,9 @@ const OPERATIONS: [(&str, Operation); 9] = [
 fn every_number_of_rows() {
     let (name, device) = device();
     let device = device.autodiff();
-    // Products of no rows divide by zero in burn-ndarray 0.22.1.
-    let none = usize::from(name == "ndarray");
     for (op, run) in OPERATIONS {
+        // Products of no rows divide by zero in burn-ndarray 0.22.1.
+        let none = usize::from(name == "ndarray" && op == "linear");
         for n in [none, 1, 7, 2, 33, none, 3] {
             let (found, wanted) = (run(n, &device), run(n, &flex().autodiff()));
             let what = format!("{op} of {n} rows on {name}");

@@ -174,6 +174,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             title,
             right: right(&logps[0]),
             against: logps.get(1).map(right),
+            categories: questions
+                .iter()
+                .map(|question| question.category.clone())
+                .collect(),
+            detailed: name == "accuracy",
+            prompts: None,
         }
     });
     let shown = models
@@ -190,10 +196,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         input: json!({
             "data": args.data, "format": format, "ask": ask.name(), "questions": questions.len(),
         }),
-        categories: questions
-            .iter()
-            .map(|question| question.category.clone())
-            .collect(),
+        counted: "questions",
     };
     let rows = questions
         .iter()

@@ -167,6 +167,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         title: "right",
         right: right(&sides[0]),
         against: sides.get(1).map(right),
+        categories: questions
+            .iter()
+            .map(|question| question.category.clone())
+            .collect(),
+        detailed: true,
+        prompts: None,
     }];
     let mut notes = vec![match &args.after {
         Some(mark) => format!("the text after the last {mark:?} is the answer"),
@@ -188,10 +194,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         models: policies.iter().map(|policy| policy.name.clone()).collect(),
         notes,
         input: json!({"data": args.data, "questions": questions.len(), "sampling": sampling}),
-        categories: questions
-            .iter()
-            .map(|question| question.category.clone())
-            .collect(),
+        counted: "questions",
     };
     let rows = questions.iter().enumerate().map(|(at, question)| {
         let side = |side: usize| -> Value {

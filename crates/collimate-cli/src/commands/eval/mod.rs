@@ -5,6 +5,7 @@ mod answers;
 mod cases;
 mod choices;
 mod exact;
+mod instructions;
 mod judge;
 pub(crate) mod judge_args;
 mod judging;
@@ -43,6 +44,7 @@ enum Command {
     Prompts(Box<prompts::Args>),
     Choices(Box<choices::Args>),
     Exact(Box<exact::Args>),
+    Instructions(Box<instructions::Args>),
 }
 
 /// Runs the command.
@@ -53,5 +55,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Command::Prompts(args) => prompts::run(args),
         Command::Choices(args) => choices::run(args),
         Command::Exact(args) => exact::run(args),
+        Command::Instructions(args) => instructions::run(args),
     }
 }

@@ -17,6 +17,18 @@ pub(crate) struct Measure {
     pub(crate) right: Vec<f64>,
     /// Results of the other model, if there is one.
     pub(crate) against: Option<Vec<f64>>,
+    /// Category of each result, in order.
+    pub(crate) categories: Vec<Option<String>>,
+    /// If true, the table has a row for each category.
+    pub(crate) detailed: bool,
+    /// Results with the same number belong to one prompt. If absent, each result is independent.
+    pub(crate) prompts: Option<Vec<usize>>,
+}
+
+impl Measure {
+    fn groups(&self) -> Groups<'_> {
+        self.prompts.as_deref().map_or(Groups::Items, Groups::By)
+    }
 }
 
 /// Notes that accompany the numbers.
@@ -26,8 +38,8 @@ pub(crate) struct About {
     pub(crate) models: Vec<String>,
     pub(crate) notes: Vec<String>,
     pub(crate) input: Value,
-    /// Category of each question, in order.
-    pub(crate) categories: Vec<Option<String>>,
+    /// Name of the things that are counted.
+    pub(crate) counted: &'static str,
 }
 
 /// Shows shares of right answers with intervals, and the paired difference of two models.
@@ -38,8 +50,7 @@ pub(crate) fn show(
     file: &str,
     places: Places<'_>,
 ) -> Result<(), Failure> {
-    let mean = |values: &[f64]| Bootstrap::default().mean(values, Groups::Items, key());
-    let header = ["", "questions", "right", "accuracy", "95 %"];
+    let header = ["", about.counted, "right", "accuracy", "95 %"];
     let mut tables = Vec::new();
     let mut summary = Map::new();
     for (side, model) in about.models.iter().enumerate() {
@@ -59,22 +70,22 @@ pub(crate) fn show(
             let Some(right) = right else {
                 continue;
             };
-            let whole = mean(right)?;
+            let whole = Bootstrap::default().mean(right, measure.groups(), key())?;
             table.row(row(measure.title, right, whole));
-            let by = by_category(&about.categories, right)?;
-            if by.len() > 1 && measure.name == "accuracy" {
+            let by = by_category(measure, right)?;
+            if by.len() > 1 && measure.detailed {
                 for (name, part, ends) in &by {
                     table.row(row(name, part, *ends));
                 }
             }
             let parts = by.iter().map(|(name, part, ends)| {
-                json!({"name": name, "questions": part.len(), "interval": ends})
+                json!({"name": name, (about.counted): part.len(), "interval": ends})
             });
             let parts: Vec<Value> = parts.collect();
             found.insert(
                 measure.name.to_owned(),
                 json!({
-                    "estimate": whole.estimate, "interval": whole, "questions": right.len(),
+                    "estimate": whole.estimate, "interval": whole, (about.counted): right.len(),
                     "right": right.iter().sum::<f64>(), "by": parts,
                 }),
             );
@@ -97,7 +108,7 @@ pub(crate) fn show(
             let difference = Bootstrap::default().paired_difference(
                 &measure.right,
                 other,
-                Groups::Items,
+                measure.groups(),
                 key,
             )?;
             table.row(vec![
@@ -141,23 +152,28 @@ fn row(name: &str, right: &[f64], ends: Interval) -> Vec<String> {
 
 type Part = (String, Vec<f64>, Interval);
 
-/// Groups the questions by category, in the order of the file. Returns no groups if no question has
-/// a category.
-fn by_category(categories: &[Option<String>], right: &[f64]) -> Result<Vec<Part>, Failure> {
-    if categories.iter().all(Option::is_none) {
+/// Groups the results by category, in the order of the file. Returns no groups if no result has a
+/// category.
+fn by_category(measure: &Measure, right: &[f64]) -> Result<Vec<Part>, Failure> {
+    if measure.categories.iter().all(Option::is_none) {
         return Ok(Vec::new());
     }
-    let mut parts: Vec<(String, Vec<f64>)> = Vec::new();
-    for (category, &right) in categories.iter().zip(right) {
+    let mut parts: Vec<(String, Vec<usize>)> = Vec::new();
+    for (at, category) in measure.categories.iter().enumerate() {
         let name = category.as_deref().unwrap_or("(none)");
         match parts.iter_mut().find(|(part, _)| part == name) {
-            Some((_, part)) => part.push(right),
-            None => parts.push((name.to_owned(), vec![right])),
+            Some((_, part)) => part.push(at),
+            None => parts.push((name.to_owned(), vec![at])),
         }
     }
     let parts = parts.into_iter().map(|(name, part)| {
-        let ends = Bootstrap::default().mean(&part, Groups::Items, key())?;
-        Ok((name, part, ends))
+        let values: Vec<f64> = part.iter().map(|at| right[*at]).collect();
+        let prompts = measure.prompts.as_ref();
+        let prompts: Option<Vec<usize>> =
+            prompts.map(|prompts| part.iter().map(|at| prompts[*at]).collect());
+        let groups = prompts.as_deref().map_or(Groups::Items, Groups::By);
+        let ends = Bootstrap::default().mean(&values, groups, key())?;
+        Ok((name, values, ends))
     });
     parts.collect()
 }
