@@ -100,7 +100,7 @@ pub fn example_batch<'a, M: CausalLm>(
 /// # Shapes
 /// Result `[completion tokens]`.
 pub fn completion_nll<M: CausalLm>(model: &M, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
-    let hidden = model.hidden_at(batch, batch.sources(), f);
+    let hidden = model.hidden_at(batch, &batch.sources(), f);
     token_nll(token_logps(hidden, model.output_head(), batch))
 }
 

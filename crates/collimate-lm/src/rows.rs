@@ -18,15 +18,14 @@ pub(crate) struct Rows {
 impl Rows {
     /// Creates a selection. The last layer computes the rows `asked`, or all rows if `asked` is
     /// `None`.
-    pub(crate) fn new(batch: &DeviceBatch, asked: Option<Tensor<1, Int>>, f: Forward) -> Self {
+    pub(crate) fn new(batch: &DeviceBatch, asked: Option<&[usize]>, f: Forward) -> Self {
         let all = batch.examples.clone().filter(|_| f.dropout.is_some());
-        let some = match (&all, &asked) {
-            (Some(all), Some(rows)) => {
-                let rows = rows.clone().into_data();
-                Some(rows.iter::<i64>().map(|row| all[row as usize]).collect())
-            }
+        let some = match (&all, asked) {
+            (Some(all), Some(rows)) => Some(rows.iter().map(|row| all[*row]).collect()),
             _ => all.clone(),
         };
+        // An index is never tracked, and a recomputed block has no autodiff context.
+        let asked = asked.map(|rows| batch.indices(rows.iter().copied()).without_autodiff());
         Self { asked, all, some }
     }
 
@@ -55,17 +54,16 @@ impl Rows {
     }
 }
 
-/// Computes hidden states of the given rows with `some`. If no row is given, uses `all`, because
+/// Computes hidden states of the given rows with `states`. If no row is given, computes all, because
 /// not every backend can multiply matrices without rows.
 pub(crate) fn hidden_at(
-    rows: Tensor<1, Int>,
-    all: impl FnOnce() -> Tensor<2>,
-    some: impl FnOnce(Tensor<1, Int>) -> Tensor<2>,
+    batch: &DeviceBatch,
+    rows: &[usize],
+    states: impl FnOnce(Option<&[usize]>) -> Tensor<2>,
 ) -> Tensor<2> {
-    match rows.dims() {
-        [0] => all().select(0, rows),
-        // An index is never tracked, and a recomputed block has no autodiff context.
-        _ => some(rows.without_autodiff()),
+    match rows {
+        [] => states(None).select(0, batch.indices([])),
+        rows => states(Some(rows)),
     }
 }
 

@@ -252,15 +252,9 @@ impl DeviceBatch {
 
     /// Returns, for each completion token, the row whose hidden state predicts it. Tokens are
     /// ordered sequence after sequence.
-    ///
-    /// # Shapes
-    /// Result `[completion tokens]`.
-    pub fn sources(&self) -> Tensor<1, Int> {
-        self.indices(
-            self.sequences
-                .iter()
-                .flat_map(|s| s.sources.iter().copied()),
-        )
+    pub fn sources(&self) -> Vec<usize> {
+        let sources = self.sequences.iter().flat_map(|s| &s.sources);
+        sources.copied().collect()
     }
 
     /// Returns the completion tokens, in the order of [`Self::sources`].

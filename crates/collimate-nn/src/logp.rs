@@ -42,7 +42,7 @@ fn targets_of(hidden: &Tensor<2>, batch: &DeviceBatch) -> Tensor<1, Int> {
     assert_eq!(
         hidden.dims()[0],
         targets.dims()[0],
-        "a hidden state for each completion token: hidden_at(batch, batch.sources(), …)"
+        "a hidden state for each completion token: hidden_at(batch, &batch.sources(), …)"
     );
     targets
 }
@@ -72,7 +72,7 @@ pub fn sum_by_sequence(values: Tensor<1>, batch: &DeviceBatch) -> Tensor<1> {
 /// # Shapes
 /// Result `[sequences]`.
 pub fn completion_logps<M: CausalLm>(model: &M, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
-    let hidden = model.hidden_at(batch, batch.sources(), f);
+    let hidden = model.hidden_at(batch, &batch.sources(), f);
     let values = token_logps(hidden, model.output_head(), batch);
     sum_by_sequence(values, batch)
 }

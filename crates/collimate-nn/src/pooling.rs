@@ -1,6 +1,6 @@
 //! Pooling a sequence's hidden states into one vector.
 
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::tensor::{IndexingUpdateOp, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::DeviceBatch;
@@ -23,11 +23,11 @@ pub enum Pooling {
 
 impl Pooling {
     /// Returns the row that represents each sequence, or `None` for the mean.
-    fn rows(self, batch: &DeviceBatch) -> Option<Tensor<1, Int>> {
+    fn rows(self, batch: &DeviceBatch) -> Option<Vec<usize>> {
         let sequences = batch.sequences.iter();
         match self {
-            Self::LastToken => Some(batch.indices(sequences.map(|s| s.last))),
-            Self::Cls => Some(batch.indices(sequences.map(|s| s.rows[0]))),
+            Self::LastToken => Some(sequences.map(|s| s.last).collect()),
+            Self::Cls => Some(sequences.map(|s| s.rows[0]).collect()),
             Self::Mean => None,
         }
     }
@@ -45,7 +45,7 @@ pub fn pooled<B: Backbone>(
     f: Forward,
 ) -> Tensor<2> {
     match pooling.rows(batch) {
-        Some(rows) => backbone.hidden_at(batch, rows, f),
+        Some(rows) => backbone.hidden_at(batch, &rows, f),
         None => mean(backbone.hidden(batch, f), batch),
     }
 }
@@ -56,7 +56,7 @@ pub fn pooled<B: Backbone>(
 /// `hidden: [tokens, width]`, result `[sequences, width]`.
 pub fn pool(hidden: Tensor<2>, batch: &DeviceBatch, pooling: Pooling) -> Tensor<2> {
     match pooling.rows(batch) {
-        Some(rows) => hidden.select(0, rows),
+        Some(rows) => hidden.select(0, batch.indices(rows)),
         None => mean(hidden, batch),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::module::{Module, ModuleDisplay};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use collimate_ops::{CacheType, PackedType, SavedType, Visibility};
 
 use crate::adapter::Adaptable;
@@ -31,14 +31,16 @@ pub trait Backbone: Module + ModuleDisplay + Adaptable + Sync + 'static {
     fn hidden(&self, batch: &DeviceBatch, f: Forward) -> Tensor<2>;
 
     /// Computes [`Self::hidden`] for the given rows only, in the order given. A repeated index is
-    /// repeated in the output. Log-probabilities and most scores need only a few rows, so a model
+    /// repeated in the output. The indices are on the host, so that no pass has to read them back
+    /// from a device. Log-probabilities and most scores need only a few rows, so a model
     /// can skip work that these rows do not depend on, such as most of its last layer. In the last
     /// layer, dropout masks are drawn per requested row. They differ from the masks of `hidden`,
     /// and repeated rows get different masks.
     ///
     /// # Shapes
     /// Result `[rows, hidden_size]`.
-    fn hidden_at(&self, batch: &DeviceBatch, rows: Tensor<1, Int>, f: Forward) -> Tensor<2> {
+    fn hidden_at(&self, batch: &DeviceBatch, rows: &[usize], f: Forward) -> Tensor<2> {
+        let rows = batch.indices(rows.iter().copied());
         self.hidden(batch, f).select(0, rows)
     }
 

@@ -36,7 +36,7 @@ impl<B: Backbone> ValueModel<B> {
     /// Result `[completion tokens]`, sequence after sequence, as
     /// [`token_logps`](crate::token_logps) orders them.
     pub fn values(&self, batch: &DeviceBatch, f: Forward) -> Tensor<1> {
-        let hidden = self.backbone.hidden_at(batch, batch.sources(), f);
+        let hidden = self.backbone.hidden_at(batch, &batch.sources(), f);
         self.head.forward(hidden)
     }
 }

@@ -154,7 +154,7 @@ fn token_log_probabilities_against_a_dense_softmax() {
             }
         }
         let logps = token_logps(
-            tensor(&h, [batch.tokens(), width], &device).select(0, batch.sources()),
+            tensor(&h, [batch.tokens(), width], &device).select(0, batch.indices(batch.sources())),
             OutputHead {
                 weight: tensor(&w, [vocab, width], &device),
                 divisor: 1.0,

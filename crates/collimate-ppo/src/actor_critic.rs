@@ -128,7 +128,9 @@ impl<M: CausalLm> ActorCritic<M> {
         temperature: f64,
         entropy: bool,
     ) -> TokenOutputs {
-        let hidden = self.policy.hidden_at(batch, batch.sources(), Forward::EVAL);
+        let hidden = self
+            .policy
+            .hidden_at(batch, &batch.sources(), Forward::EVAL);
         let values = match (&self.critic, &self.value_head) {
             (Some(critic), _) => Some(critic.values(batch, Forward::EVAL)),
             (None, Some(head)) => Some(head.forward(hidden.clone())),
@@ -160,7 +162,7 @@ pub(crate) fn policy_logps<M: CausalLm>(
         adapters,
         dropout: None,
     };
-    let hidden = policy.hidden_at(batch, batch.sources(), forward);
+    let hidden = policy.hidden_at(batch, &batch.sources(), forward);
     let head = policy.output_head().at_temperature(temperature);
     token_logps(hidden, head, batch)
 }

@@ -1,7 +1,7 @@
 //! Encoder model, as the algorithms use it.
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use collimate_core::{Key, OptionError};
 use collimate_nn::{Adaptable, Backbone, DeviceBatch, Forward, Linear, RowForward};
 use collimate_ops::{SavedType, Visibility, saving};
@@ -80,7 +80,7 @@ impl Encoder {
         &self.kept
     }
 
-    fn states(&self, batch: &DeviceBatch, rows: Option<Tensor<1, Int>>, f: Forward) -> Tensor<2> {
+    fn states(&self, batch: &DeviceBatch, rows: Option<&[usize]>, f: Forward) -> Tensor<2> {
         saving(self.saved, || {
             let x = self.embeddings.forward(batch, &self.config, f.part(0));
             let (encoder, c, f) = (&self.encoder, &self.config, f.part(1));
@@ -114,9 +114,8 @@ impl Backbone for Encoder {
         self.states(batch, None, f)
     }
 
-    fn hidden_at(&self, batch: &DeviceBatch, rows: Tensor<1, Int>, f: Forward) -> Tensor<2> {
-        let states = |rows| self.states(batch, rows, f);
-        hidden_at(rows, || states(None), |rows| states(Some(rows)))
+    fn hidden_at(&self, batch: &DeviceBatch, rows: &[usize], f: Forward) -> Tensor<2> {
+        hidden_at(batch, rows, |rows| self.states(batch, rows, f))
     }
 
     fn project(&self, pooled: Tensor<2>, f: RowForward<'_>) -> Tensor<2> {

@@ -1,7 +1,7 @@
 //! Layers of an encoder.
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use collimate_core::Key;
 use collimate_nn::{DeviceBatch, Embedding, Forward, LayerNorm, Linear};
 use collimate_ops::recomputed;
@@ -78,7 +78,7 @@ impl Stack {
         &self,
         x: Tensor<2>,
         batch: &DeviceBatch,
-        rows: Option<Tensor<1, Int>>,
+        rows: Option<&[usize]>,
         c: &EncoderConfig,
         f: Forward,
         recompute: bool,

@@ -1,7 +1,7 @@
 //! Decoder model, as the algorithms use it.
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use collimate_core::{Key, OptionError};
 use collimate_nn::{
     Adaptable, Adapters, Backbone, CausalLm, DeviceBatch, Forward, Linear, parameters,
@@ -108,7 +108,7 @@ impl Llama {
         &self.kept
     }
 
-    fn states(&self, batch: &DeviceBatch, rows: Option<Tensor<1, Int>>, f: Forward) -> Tensor<2> {
+    fn states(&self, batch: &DeviceBatch, rows: Option<&[usize]>, f: Forward) -> Tensor<2> {
         let config = &self.config;
         saving(self.saved, || {
             self.model.forward(batch, rows, config, f, self.recompute)
@@ -158,9 +158,8 @@ impl Backbone for Llama {
         self.states(batch, None, f)
     }
 
-    fn hidden_at(&self, batch: &DeviceBatch, rows: Tensor<1, Int>, f: Forward) -> Tensor<2> {
-        let states = |rows| self.states(batch, rows, f);
-        hidden_at(rows, || states(None), |rows| states(Some(rows)))
+    fn hidden_at(&self, batch: &DeviceBatch, rows: &[usize], f: Forward) -> Tensor<2> {
+        hidden_at(batch, rows, |rows| self.states(batch, rows, f))
     }
 
     fn with_recompute(self, recompute: bool) -> Self {

@@ -172,7 +172,7 @@ impl Trunk {
     pub(crate) fn forward(
         &self,
         batch: &DeviceBatch,
-        rows: Option<Tensor<1, Int>>,
+        rows: Option<&[usize]>,
         c: &LlamaConfig,
         f: Forward,
         recompute: bool,

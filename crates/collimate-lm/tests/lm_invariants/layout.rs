@@ -169,7 +169,7 @@ fn log_probabilities_against_a_dense_softmax() {
             1e-5,
         );
         let tokens = token_logps(
-            model.hidden_at(&batch, batch.sources(), Forward::EVAL),
+            model.hidden_at(&batch, &batch.sources(), Forward::EVAL),
             model.output_head(),
             &batch,
         );

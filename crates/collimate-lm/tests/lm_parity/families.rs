@@ -219,7 +219,7 @@ fn every_kind_of_rope() {
                 let again = Llama::load(saved.path(), &device).unwrap();
                 assert_eq!(again.config(), model.config());
                 let batch = common::rows_batch(&again, &rows);
-                let hidden = again.hidden_at(&batch, batch.sources(), Forward::EVAL);
+                let hidden = again.hidden_at(&batch, &batch.sources(), Forward::EVAL);
                 let logps = host(&token_logps(hidden, again.output_head(), &batch));
                 worst.see(&form.to_string(), &logps, &wanted);
             }
@@ -339,7 +339,7 @@ fn adapters_reach_every_family() {
         let rows = [vec![1, 5, 9, 30, 31, 32, 33, 34, 35, 36]];
         let logps = |model: &Llama, f| {
             let batch = common::rows_batch(model, &rows);
-            let hidden = model.hidden_at(&batch, batch.sources(), f);
+            let hidden = model.hidden_at(&batch, &batch.sources(), f);
             host(&token_logps(hidden, model.output_head(), &batch))
         };
         let on = logps(&model, Forward::EVAL);

@@ -17,7 +17,7 @@ fn logps(dir: &Path, device: &Device) -> Vec<Vec<f32>> {
     let sequences = list(&expected, "sequences").iter();
     let logps = sequences.map(|sequence| {
         let batch = common::rows_batch(&model, &[ids(&sequence["ids"])]);
-        let hidden = model.hidden_at(&batch, batch.sources(), Forward::EVAL);
+        let hidden = model.hidden_at(&batch, &batch.sources(), Forward::EVAL);
         host(&token_logps(hidden, model.output_head(), &batch))
     });
     logps.collect()

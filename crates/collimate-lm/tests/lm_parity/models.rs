@@ -14,7 +14,7 @@ fn check_logps<M: CausalLm>(
     let rows: Vec<Vec<u32>> = sequences.iter().map(|s| ids(&s["ids"])).collect();
     let together = common::rows_batch(model, &rows);
     let all = host(&token_logps(
-        model.hidden_at(&together, together.sources(), f),
+        model.hidden_at(&together, &together.sources(), f),
         model.output_head(),
         &together,
     ));
@@ -28,7 +28,7 @@ fn check_logps<M: CausalLm>(
     for (sequence, ids) in sequences.iter().zip(&rows) {
         let start = sequence["completion_start"].as_u64().unwrap() as usize;
         let alone = common::rows_batch(model, std::slice::from_ref(ids));
-        let hidden = model.hidden_at(&alone, alone.sources(), f);
+        let hidden = model.hidden_at(&alone, &alone.sources(), f);
         let values = token_logps(hidden, model.output_head(), &alone);
         let what = format!("{name}: token log-probs of {ids:?} alone");
         worst.see(&what, &host(&values), &numbers(&sequence["token_logps"]));

@@ -78,7 +78,7 @@ impl Model {
         match self {
             Self::Causal(model) => {
                 let batch = common::rows_batch(model, &[ids.to_vec()]);
-                let hidden = model.hidden_at(&batch, batch.sources(), Forward::EVAL);
+                let hidden = model.hidden_at(&batch, &batch.sources(), Forward::EVAL);
                 host(&token_logps(hidden, model.output_head(), &batch))
             }
             Self::Score(model, head) => host(&head.forward(last(model, ids))),
