@@ -25,6 +25,8 @@ pub struct Cell {
     pub config: Value,
     /// Numbers to keep, with the place of each in `summary.json`.
     pub keep: BTreeMap<String, String>,
+    /// Minutes that the cell takes on one core, if the plan says so.
+    pub minutes: Option<f64>,
 }
 
 impl Cell {
@@ -56,6 +58,7 @@ impl Cell {
             args,
             config,
             keep,
+            minutes: None,
         })
     }
 

@@ -27,6 +27,7 @@ pub(crate) const CELL: &str = "cell";
 /// | `axes` | name → values; the grid is their product |
 /// | `cells` | groups of cells with arguments and axes of their own; without any there is one |
 /// | `keep` | name → place in `summary.json` |
+/// | `minutes` | minutes that a cell takes on one core, for the estimate of a run |
 /// | `borrow` | field → name of the cells whose mean the recovery takes where a group has none |
 ///
 /// The value 0.15 of the axis `seed_share` becomes `--seed-share 0.15`, `true` becomes the flag
@@ -54,6 +55,8 @@ pub struct Plan {
     pub cells: Vec<Group>,
     /// Numbers of `summary.json` that a row keeps.
     pub keep: BTreeMap<String, String>,
+    /// Minutes that a cell takes on one core.
+    pub minutes: Option<f64>,
     /// Cells that lend a mean to the recovery of groups without one.
     pub borrow: BTreeMap<String, String>,
 }
@@ -72,6 +75,8 @@ pub struct Group {
     pub axes: BTreeMap<String, Vec<Value>>,
     /// Numbers to keep instead of the choice of the plan.
     pub keep: Option<BTreeMap<String, String>>,
+    /// Minutes that a cell takes on one core, instead of those of the plan.
+    pub minutes: Option<f64>,
 }
 
 impl Plan {
@@ -107,6 +112,10 @@ impl Plan {
                 new,
                 "a cell has no name, or two cells have the name {name:?}"
             );
+        }
+        let minutes = self.cells.iter().map(|group| group.minutes);
+        for minutes in minutes.chain([self.minutes]).flatten() {
+            ensure!(minutes > 0.0, "minutes is {minutes} but must be above 0");
         }
         for (field, name) in &self.borrow {
             let known = names.contains(name);
@@ -172,7 +181,9 @@ impl Plan {
             axes.insert((*axis).to_owned(), label);
         }
         let keep = group.keep.as_ref().unwrap_or(&self.keep).clone();
-        Cell::new(&self.command, words.join(" "), axes, args, config, keep)
+        let mut cell = Cell::new(&self.command, words.join(" "), axes, args, config, keep)?;
+        cell.minutes = group.minutes.or(self.minutes);
+        Ok(cell)
     }
 }
 

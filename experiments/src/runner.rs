@@ -1,5 +1,6 @@
 //! Runs the cells of a plan that have no result yet.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,10 +12,11 @@ use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use crate::plan::CELL;
 use crate::program::Program;
 use crate::results::{append, newest};
 use crate::work::{Run, Work};
-use crate::{Row, RunArgs, read_rows};
+use crate::{Cell, Row, RunArgs, read_rows};
 
 /// Time between two looks at the running programs.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -39,7 +41,15 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
         .map(|cell| Ok((cell, cell.filled(&args.set)?)))
         .collect::<Result<Vec<_>>>()?;
     let total = pending.len();
-    eprintln!("{}: {total} of {} cells to run", plan.name, cells.len());
+    let waiting: Vec<&Cell> = pending.iter().map(|(cell, _)| *cell).collect();
+    let time = hours(&waiting, &cells, &rows).map_or_else(String::new, |hours| {
+        format!(", about {hours:.1} hours of one core")
+    });
+    eprintln!(
+        "{}: {total} of {} cells to run{time}",
+        plan.name,
+        cells.len()
+    );
     if total == 0 {
         return Ok(ExitCode::SUCCESS);
     }
@@ -100,6 +110,29 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
         false if finished < total => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     })
+}
+
+/// Estimates the hours that cells take: the mean time of finished cells of the same group, or else the
+/// minutes of the plan. Returns `None` if a cell has neither.
+fn hours(waiting: &[&Cell], all: &[Cell], rows: &BTreeMap<&str, &Row>) -> Option<f64> {
+    if waiting.is_empty() {
+        return None;
+    }
+    let seconds = |cell: &Cell| {
+        let like = all
+            .iter()
+            .filter(|other| other.axes.get(CELL) == cell.axes.get(CELL));
+        let rows = like.filter_map(|other| rows.get(other.id.as_str()));
+        // A resumed cell has only the time of its last start.
+        let whole = rows.filter(|row| row.is_ok() && !row.resumed);
+        let times: Vec<f64> = whole.map(|row| row.seconds).collect();
+        match times.is_empty() {
+            false => Some(times.iter().sum::<f64>() / times.len() as f64),
+            true => cell.minutes.map(|minutes| minutes * 60.0),
+        }
+    };
+    let all: Option<Vec<f64>> = waiting.iter().map(|cell| seconds(cell)).collect();
+    Some(all?.iter().sum::<f64>() / 3600.0)
 }
 
 /// Locks the work folder of a plan. Waits for other runners, and for programs that outlived their

@@ -337,3 +337,37 @@ fn selections_are_compared_whatever_the_order_of_answers() {
     let error = overlap(&["a", "bad"]);
     assert!(error.contains("bad:1: not a selected pair"), "{error}");
 }
+
+#[test]
+fn the_first_line_estimates_the_hours() {
+    let place = Place::new("plain");
+    let said = |args: &[&str]| {
+        let args = [&["--set", "data=d", "--program", "fake"], args].concat();
+        let told = place.output("run", &args).stderr;
+        let text = String::from_utf8(told).unwrap();
+        text.lines().next().unwrap().to_owned()
+    };
+    // Neither minutes nor rows: no estimate.
+    assert_eq!(said(&["--only", "seed=0"]), "tiny: 1 of 1 cells to run");
+    let text = fs::read_to_string(place.path("tiny.json")).unwrap();
+    let mut plan: Value = serde_json::from_str(&text).unwrap();
+    plan["minutes"] = json!(90);
+    plan["args"][1] = json!("fresh");
+    place.plan(&plan);
+    let told = said(&["--only", "seed=0"]);
+    assert_eq!(
+        told,
+        "tiny: 1 of 1 cells to run, about 1.5 hours of one core"
+    );
+    // The time that a cell took stands in for the minutes of the others.
+    let told = said(&[]);
+    assert_eq!(
+        told,
+        "tiny: 2 of 3 cells to run, about 0.0 hours of one core"
+    );
+    plan["minutes"] = json!(0);
+    place.plan(&plan);
+    let told = place.output("run", &["--set", "data=d"]).stderr;
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.contains("minutes is 0 but must be above 0"), "{told}");
+}
