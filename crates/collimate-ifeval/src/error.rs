@@ -27,7 +27,7 @@ pub enum InstructionError {
         name: String,
     },
     /// The language of an answer cannot be recognised.
-    #[error("answers in the language {0:?} cannot be recognised: remove the row")]
+    #[error("answers in the language {0:?} cannot be recognised")]
     Language(String),
     /// A field of the row is missing or of another type.
     #[error("the row needs the field {name}: {wanted}")]

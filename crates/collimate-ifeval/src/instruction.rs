@@ -1,6 +1,5 @@
 //! Instructions and their checks.
 
-use regex::{Regex, RegexBuilder, escape};
 use serde_json::{Map, Value};
 
 use crate::arguments::Arguments;
@@ -163,11 +162,22 @@ impl Instruction {
             "length_constraints:number_words" => {
                 Self::Words(from.relation("relation")?, from.count("num_words")?)
             }
-            "length_constraints:nth_paragraph_first_word" => Self::ParagraphFirstWord {
-                paragraphs: from.count("num_paragraphs")?,
-                nth: from.count("nth_paragraph")?,
-                word: from.text("first_word")?.to_lowercase(),
-            },
+            "length_constraints:nth_paragraph_first_word" => {
+                let paragraphs = from.count("num_paragraphs")?;
+                let nth = from.count("nth_paragraph")?;
+                if nth == 0 || nth > paragraphs {
+                    return Err(InstructionError::Argument {
+                        id: id.to_owned(),
+                        name: "nth_paragraph",
+                        wanted: "a number from 1 to num_paragraphs",
+                    });
+                }
+                Self::ParagraphFirstWord {
+                    paragraphs,
+                    nth,
+                    word: from.text("first_word")?.to_lowercase(),
+                }
+            }
             "detectable_content:number_placeholders" => {
                 Self::Placeholders(from.count("num_placeholders")?)
             }
@@ -207,13 +217,15 @@ impl Instruction {
             return false;
         }
         match self {
-            Self::Keywords(keywords) => keywords.iter().all(|word| occurrences(word, answer) > 0),
+            Self::Keywords(keywords) => keywords
+                .iter()
+                .all(|word| text::occurrences(word, answer) > 0),
             Self::KeywordFrequency {
                 keyword,
                 relation,
                 times,
-            } => relation.holds(occurrences(keyword, answer), *times),
-            Self::ForbiddenWords(words) => !words.iter().any(|word| has_word(word, answer)),
+            } => relation.holds(text::occurrences(keyword, answer), *times),
+            Self::ForbiddenWords(words) => !words.iter().any(|word| text::has_word(word, answer)),
             Self::LetterFrequency {
                 letter,
                 relation,
@@ -232,14 +244,11 @@ impl Instruction {
                 word,
             } => first_word(answer, *paragraphs, *nth).is_some_and(|found| found == *word),
             Self::Placeholders(count) => text::placeholders(answer) >= *count,
-            Self::Postscript(mark) => has_postscript(mark, answer),
+            Self::Postscript(mark) => text::has_postscript(mark, answer),
             Self::Bullets(count) => text::bullets(answer) == *count,
             Self::ConstrainedResponse => ANSWERS.iter().any(|known| answer.contains(known)),
             Self::Highlights(count) => text::highlights(answer) >= *count,
-            Self::Sections { heading, count } => {
-                let pattern = format!(r"{}\s?\d", escape(heading));
-                matches(&pattern, false, answer) >= *count
-            }
+            Self::Sections { heading, count } => text::headings(heading, answer) >= *count,
             Self::Json => serde_json::from_str::<Value>(unfenced(answer)).is_ok(),
             Self::Title => text::has_title(answer),
             Self::TwoResponses => are_two(answer),
@@ -251,8 +260,8 @@ impl Instruction {
             Self::CapitalWords(relation, count) => {
                 relation.holds(text::capital_words(answer), *count)
             }
-            Self::Capitals => text::is_upper(answer) && Language::ENGLISH.is_of(answer),
-            Self::Lowercase => text::is_lower(answer) && Language::ENGLISH.is_of(answer),
+            Self::Capitals => text::is_upper(answer) && Language::ENGLISH.may_be_of(answer),
+            Self::Lowercase => text::is_lower(answer) && Language::ENGLISH.may_be_of(answer),
             Self::NoComma => !answer.contains(','),
             Self::Quotation => {
                 let answer = answer.trim();
@@ -264,25 +273,6 @@ impl Instruction {
 
 fn lower(text: &str) -> String {
     text.trim().to_lowercase()
-}
-
-/// Counts the places of a pattern. A pattern too long to be compiled is nowhere.
-fn matches(pattern: &str, any_case: bool, text: &str) -> usize {
-    let built: Result<Regex, _> = RegexBuilder::new(pattern)
-        .case_insensitive(any_case)
-        .multi_line(true)
-        .build();
-    built.map_or(0, |pattern| pattern.find_iter(text).count())
-}
-
-/// Counts the places of a text, in any case.
-fn occurrences(keyword: &str, text: &str) -> usize {
-    matches(&escape(keyword), true, text)
-}
-
-/// Returns true if a word occurs with no letter, digit or underscore beside it.
-fn has_word(word: &str, text: &str) -> bool {
-    matches(&format!(r"\b{}\b", escape(word)), true, text) > 0
 }
 
 /// Returns the first word of a paragraph, in lower case, if the answer has as many paragraphs as
@@ -297,17 +287,6 @@ fn first_word(answer: &str, paragraphs: usize, nth: usize) -> Option<String> {
     let word = word.trim_start_matches('\'').trim_start_matches('"');
     let end = word.find(['.', ',', '?', '!', '\'', '"']);
     Some(word[..end.unwrap_or(word.len())].to_lowercase())
-}
-
-/// Returns true if a postscript begins with a mark. The two usual marks may have spaces after
-/// their points.
-fn has_postscript(mark: &str, answer: &str) -> bool {
-    let pattern = match mark {
-        "P.P.S" => r"p\.\s?p\.\s?s".to_owned(),
-        "P.S." => r"p\.\s?s\.".to_owned(),
-        other => escape(&other.to_lowercase()),
-    };
-    matches(&pattern, true, answer) > 0
 }
 
 /// Removes the marks of a code block around a text.

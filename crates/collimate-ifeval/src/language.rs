@@ -1,6 +1,8 @@
 //! Languages of answers.
 
-use whatlang::Lang;
+use std::sync::LazyLock;
+
+use whatlang::{Detector, Info, Lang};
 
 use crate::InstructionError;
 
@@ -60,9 +62,49 @@ impl Language {
     /// second is the rule of IFEval: a text of digits and marks is in every language.
     #[must_use]
     pub fn is_of(self, text: &str) -> bool {
-        whatlang::detect_lang(text).is_none_or(|found| found == self.0)
+        detected(text).is_none_or(|found| found.lang() == self.0)
+    }
+
+    /// Returns true unless a text is clearly in another language. Texts of a few words seldom are.
+    #[must_use]
+    pub fn may_be_of(self, text: &str) -> bool {
+        detected(text).is_none_or(|found| found.lang() == self.0 || !found.is_reliable())
     }
 }
+
+/// Recognises a language among those of IFEval and others that `langdetect` knows.
+fn detected(text: &str) -> Option<Info> {
+    static DETECTOR: LazyLock<Detector> = LazyLock::new(|| {
+        let known = CODES.iter().map(|(_, language)| *language);
+        Detector::with_allowlist(known.chain(OTHERS).collect())
+    });
+    DETECTOR.detect(text)
+}
+
+/// Languages that the published program also knows, beside those of IFEval.
+const OTHERS: [Lang; 21] = [
+    Lang::Afr,
+    Lang::Cat,
+    Lang::Ces,
+    Lang::Cmn,
+    Lang::Dan,
+    Lang::Ell,
+    Lang::Est,
+    Lang::Hrv,
+    Lang::Hun,
+    Lang::Ind,
+    Lang::Lit,
+    Lang::Lav,
+    Lang::Mkd,
+    Lang::Nld,
+    Lang::Nob,
+    Lang::Ron,
+    Lang::Slk,
+    Lang::Slv,
+    Lang::Swe,
+    Lang::Tgl,
+    Lang::Tur,
+];
 
 #[cfg(test)]
 mod tests {
@@ -74,6 +116,8 @@ mod tests {
         let text = "Der Zug fährt heute leider eine Stunde später ab.";
         assert!(german.is_of(text) && !Language::ENGLISH.is_of(text));
         assert!(Language::ENGLISH.is_of("12 + 3 = 15"));
+        assert!(Language::ENGLISH.may_be_of("i am begging pardon"));
+        assert!(!Language::ENGLISH.may_be_of(text));
         assert!(Language::of_code("xx").is_err());
     }
 }

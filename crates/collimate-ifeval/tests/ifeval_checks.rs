@@ -59,6 +59,20 @@ fn sentences_are_counted() {
     let arguments = json!({"relation": "less than", "num_sentences": 3});
     let task = task("length_constraints:number_sentences", &arguments);
     assert!(task.check("Dr. Lee came. She left.").all());
+    let golden: Value = serde_json::from_str(include_str!("golden/ifeval.json")).unwrap();
+    for row in golden["sentences"].as_array().unwrap() {
+        let (text, count) = (row[0].as_str().unwrap(), row[1].as_u64().unwrap());
+        let holds = |relation: &str, count: u64| {
+            let arguments = json!({"relation": relation, "num_sentences": count});
+            let arguments = arguments.as_object().unwrap();
+            let id = "length_constraints:number_sentences";
+            Instruction::parse(id, arguments).unwrap().is_followed(text)
+        };
+        assert!(
+            holds("at least", count) && holds("less than", count + 1),
+            "{row}"
+        );
+    }
     assert!(!task.check("One. Two. Three.").all());
 }
 

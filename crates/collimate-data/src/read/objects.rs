@@ -24,7 +24,8 @@ impl Input {
     /// use collimate_data::Input;
     /// let input = Input::from_reader("n.jsonl", &b"{\"n\": 3, \"by\": \"hand\"}"[..])?;
     /// let (found, unused) = input.read_objects(&["n"], |_, row| {
-    ///     row["n"].as_u64().ok_or("n is not a number".to_owned())
+    ///     let number = row.get("n").and_then(|n| n.as_u64());
+    ///     number.ok_or_else(|| "n is not a whole number".to_owned())
     /// })?;
     /// assert_eq!(found, [3]);
     /// assert!(unused.contains("by"));

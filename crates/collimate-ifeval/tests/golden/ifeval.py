@@ -3,7 +3,7 @@
     pip install lm_eval==0.4.13 nltk langdetect immutabledict
     python ifeval.py
 
-`number_sentences` is left out, because it needs a trained splitter. `capital_word_frequency` uses the
+Sentences are counted by NLTK's splitter without training, in texts without abbreviations. `capital_word_frequency` uses the
 word splitter of NLTK that needs no training. Instructions on language get answers of whole sentences.
 """
 
@@ -111,6 +111,19 @@ INSTRUCTIONS = [
     ("change_case:english_lowercase", {}),
     ("punctuation:no_comma", {}),
 ]
+SENTENCES = [
+    ENGLISH,
+    "i like tea. it is warm. i drink it.",
+    "We met in May. 20 people came.",
+    "One. - item two",
+    "Is it so? Yes! It is.",
+    "He said \"no.\" She left.",
+    "A title\n\nOne sentence over\ntwo lines. Another one",
+    "1. One point.\n2. Two points.",
+    "It costs 3.50 euros. At example.org it is cheaper.",
+    "*Bold.* Then plain.",
+    "...",
+]
 ON_LANGUAGE = {"language:response_language", "change_case:english_capital", "change_case:english_lowercase"}
 
 
@@ -129,6 +142,10 @@ def main():
             {
                 "answers": ANSWERS,
                 "on_language": 5,
+                "sentences": [
+                    [text, len(nltk.tokenize.punkt.PunktSentenceTokenizer().tokenize(text))]
+                    for text in SENTENCES
+                ],
                 "instructions": [[name, arguments] for name, arguments in INSTRUCTIONS],
                 "followed": "".join("01"[strict] + "01"[loose] for strict, loose in cases),
             },

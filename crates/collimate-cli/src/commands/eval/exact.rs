@@ -130,7 +130,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .map(|question| put(question, args.ask))
         .collect();
     let interrupt = runs::interrupt();
-    let mut sides: Vec<Vec<Written>> = Vec::new();
     for policy in &policies {
         for (prompt, question) in prompts.iter().zip(&questions) {
             let (tokens, most) = policy.room(prompt)?;
@@ -144,6 +143,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                 .into());
             }
         }
+    }
+    let mut sides: Vec<Vec<Written>> = Vec::new();
+    for policy in &policies {
         let mut written: Vec<Option<Written>> = prompts.iter().map(|_| None).collect();
         policy.answer(&prompts, &sampling, &interrupt, |at, completion| {
             let answer = found(&completion.text, args.after.as_deref());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use collimate::core::{Finish, Message, Prompt, Role, Sampling};
 use collimate::data::{Input, not_used};
-use collimate::ifeval::{Followed, InstructionTask};
+use collimate::ifeval::{Followed, InstructionError, InstructionTask};
 use serde_json::{Value, json};
 
 use super::out::{Out, Places};
@@ -82,13 +82,25 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     sampling.check().map_err(|error| said(error, &[]))?;
     let out = Out::check(args.out.as_deref())?;
     let device = args.device.open()?;
-    let (mut rows, unused) = Input::open(&args.data)?.read_objects(&FIELDS, |line, row| {
-        Ok(Row {
-            line,
-            key: row.get("key").cloned().unwrap_or_default(),
-            task: InstructionTask::from_row(row).map_err(|error| error.to_string())?,
-        })
+    let (read, unused) = Input::open(&args.data)?.read_objects(&FIELDS, |line, row| {
+        let task = match InstructionTask::from_row(row) {
+            // IFEval has such rows, and a user cannot repair them.
+            Err(InstructionError::Language(_)) => return Ok(None),
+            task => task.map_err(|error| error.to_string())?,
+        };
+        let key = row.get("key").cloned().unwrap_or_default();
+        Ok(Some(Row { line, key, task }))
     })?;
+    let all = read.len();
+    let mut rows: Vec<Row> = read.into_iter().flatten().collect();
+    let unknown = all - rows.len();
+    if rows.is_empty() {
+        return Err(format!(
+            "{}: no language of the answers can be recognised: ask for answers in others",
+            args.data.display()
+        )
+        .into());
+    }
     rows.truncate(args.first.unwrap_or(usize::MAX));
     let rendering = args.render.rendering();
     let open = |option: &str, dir| Policy::open(option, dir, &rendering, &device);
@@ -106,7 +118,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let ask = |row: &Row| Prompt::Chat(vec![Message::new(Role::User, row.task.prompt.as_str())]);
     let prompts: Vec<Prompt> = rows.iter().map(ask).collect();
     let interrupt = runs::interrupt();
-    let mut sides: Vec<Vec<Written>> = Vec::new();
     for policy in &policies {
         for (prompt, row) in prompts.iter().zip(&rows) {
             let (tokens, most) = policy.room(prompt)?;
@@ -120,6 +131,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                 .into());
             }
         }
+    }
+    let mut sides: Vec<Vec<Written>> = Vec::new();
+    for policy in &policies {
         let mut written: Vec<Option<Written>> = prompts.iter().map(|_| None).collect();
         policy.answer(&prompts, &sampling, &interrupt, |at, completion| {
             written[at] = Some(Written {
@@ -136,10 +150,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
          stars"
             .to_owned(),
     ];
+    if unknown > 0 {
+        notes.push(format!(
+            "{unknown} rows left out: they ask for a language that cannot be recognised"
+        ));
+    }
     for (policy, side) in policies.iter().zip(&sides) {
         let cut = side.iter().filter(|written| written.cut).count();
         notes.push(format!(
-            "{}: {cut} answers cut at {} tokens",
+            "{}: {cut} answers cut at {} tokens or at the end of the context",
             policy.name, args.max_new_tokens
         ));
     }
@@ -147,7 +166,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         title: "Instructions followed",
         models: policies.iter().map(|policy| policy.name.clone()).collect(),
         notes,
-        input: json!({"data": args.data, "prompts": rows.len(), "sampling": sampling}),
+        input: json!({
+            "data": args.data, "prompts": rows.len(), "left_out": unknown, "sampling": sampling,
+        }),
         counted: "count",
     };
     let lines = rows.iter().enumerate().map(|(at, row)| {

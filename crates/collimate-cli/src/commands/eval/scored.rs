@@ -96,7 +96,7 @@ pub(crate) fn show(
     }
     if about.models.len() == 2 {
         let mut table = Table::new(
-            "Model minus --against, on the same questions",
+            "Model minus --against, on the same rows",
             ["", "difference", "95 %"],
         );
         let mut found = Map::new();
