@@ -321,6 +321,18 @@ fn refusals_are_one_line() {
             ],
         ),
         (
+            &[
+                "--labelled",
+                "labels.jsonl",
+                "--unlabelled",
+                "pool.jsonl",
+                "--model",
+                base,
+                "--full",
+            ],
+            &["--full or ser.ensemble belongs to the recipe noisy_ensemble"],
+        ),
+        (
             &["--labelled-by", base, "--model", base],
             &["--labelled-by need --unlabelled"],
         ),

@@ -296,6 +296,10 @@ fn check_recipe_options(config: &Config, given: &Given) -> Result<(), Failure> {
         let by_control = filters && path.starts_with("ser.filter.");
         if given.typed(path) && !runs(recipe) && !by_control {
             let (name, runs) = (recipe.name(), ser.recipe.name());
+            let path = match path {
+                "ser.ensemble.students" => "--full or ser.ensemble",
+                path => path,
+            };
             return Err(format!(
                 "{path} belongs to the recipe {name}, but this run has {runs}: remove {path}, or \
                  add --recipe {name} or --also {name}"
