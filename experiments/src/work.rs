@@ -1,4 +1,4 @@
-//! Work on one cell: starts the program, and makes a row of the files that it leaves.
+//! Work on one cell: starts the programs, and makes a row of the files that they leave.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,11 +10,16 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::program::Program;
+use crate::step::{self, RUN, Step};
 use crate::tables::fields_line;
 use crate::{Cell, Row};
 
 /// Folder of a finished run that is kept.
 const PLOTS: &str = "plots";
+/// File that a run writes first.
+const CONFIG: &str = "config.json";
+/// File that a run writes last.
+const SUMMARY: &str = "summary.json";
 
 /// The work folder of a plan, and the program that fills it.
 #[derive(Debug)]
@@ -27,60 +32,104 @@ pub(crate) struct Work<'a> {
     pub(crate) lock: File,
 }
 
-/// A running program.
+/// A cell whose programs run one after the other.
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) cell: &'a Cell,
     pub(crate) child: Child,
+    /// Arguments of all steps.
+    args: Vec<Vec<String>>,
+    /// Index of the running step.
+    step: usize,
     resumed: bool,
     started: Instant,
     asked: bool,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
     fn path(&self, id: &str, name: &str) -> PathBuf {
         self.folder.join(id).join(name)
     }
 
-    /// Starts the program for a cell, or resumes it.
-    pub(crate) fn start<'a>(&self, cell: &'a Cell, args: &[String]) -> Result<Run<'a>> {
-        let path = |name| self.path(&cell.id, name);
-        let resumed = path("run/config.json").exists();
-        let start = || {
-            fs::create_dir_all(path(""))?;
-            if !resumed {
-                fs::write(path("began"), &self.program.binary)?;
-            }
-            let mut command = Command::new(&self.program.path);
-            command.arg(&cell.command).args(args);
-            if let Some(text) = cell.config_text() {
-                fs::write(path("config.json"), text)?;
-                command.arg("--config").arg(path("config.json"));
-            }
-            command.arg("--out").arg(path("run"));
-            command.args(resumed.then_some("--resume"));
-            if let Some(threads) = self.threads {
-                command.env("RAYON_NUM_THREADS", threads.to_string());
-            }
-            // In its own process group the program gets Ctrl-C only through the runner. If it is
-            // asked twice, it stops without saving.
-            #[cfg(unix)]
-            std::os::unix::process::CommandExt::process_group(&mut command, 0);
-            // The lock is the standard input of the program, so the folder stays locked for as long
-            // as the program lives, even if the runner does not.
-            command
-                .stdin(self.lock.try_clone()?)
-                .stdout(File::create(path("stdout.log"))?)
-                .stderr(File::create(path("stderr.log"))?)
-                .spawn()
-        };
+    /// Starts the first unfinished program of a cell, or resumes it.
+    pub(crate) fn start<'c>(&self, cell: &'c Cell, args: Vec<Vec<String>>) -> Result<Run<'c>> {
+        let path = |name: &str| self.path(&cell.id, name);
+        let summary = |step: &Step| path(&step.name).join(SUMMARY).exists();
+        let last = cell.steps.len() - 1;
+        // The last step runs again, because its numbers and its status are not in a row yet.
+        let step = cell.steps[..last].iter().take_while(|step| summary(step));
+        let step = step.count();
+        let resumed = path(RUN).join(CONFIG).exists();
+        if !resumed {
+            fs::create_dir_all(path(""))
+                .and_then(|()| fs::write(path("began"), &self.program.binary))
+                .with_context(|| path("").display().to_string())?;
+        }
         Ok(Run {
+            child: self.child(cell, step, &args[step])?,
             cell,
-            child: start().with_context(|| path("").display().to_string())?,
+            args,
+            step,
             resumed,
             started: Instant::now(),
             asked: false,
         })
+    }
+
+    /// Starts the step after a finished one.
+    pub(crate) fn next(&self, run: &mut Run<'_>) -> Result<()> {
+        run.step += 1;
+        run.child = self.child(run.cell, run.step, &run.args[run.step])?;
+        Ok(())
+    }
+
+    /// Returns a file beside the folder of a step.
+    fn beside(&self, cell: &Cell, step: usize, end: &str) -> PathBuf {
+        match step {
+            0 => self.path(&cell.id, end),
+            _ => self.path(&cell.id, &format!("{}.{end}", cell.steps[step].name)),
+        }
+    }
+
+    /// Starts the program of a step, or resumes it.
+    fn child(&self, cell: &Cell, index: usize, args: &[String]) -> Result<Child> {
+        let command = &cell.steps[index];
+        let out = self.path(&cell.id, &command.name);
+        let beside = |end| self.beside(cell, index, end);
+        let home = self.path(&cell.id, "").display().to_string();
+        let home = home.trim_end_matches('/');
+        let place = format!("${{{}}}", step::CELL);
+        let resumed = out.join(CONFIG).exists();
+        let start = || {
+            // A command that cannot be resumed leaves no configuration.
+            if !resumed && out.exists() {
+                fs::remove_dir_all(&out)?;
+            }
+            let mut child = Command::new(&self.program.path);
+            child.args(command.words());
+            child.args(args.iter().map(|arg| arg.replace(&place, home)));
+            if let Some(text) = command.config_text() {
+                fs::write(beside(CONFIG), text)?;
+                child.arg("--config").arg(beside(CONFIG));
+            }
+            child.arg("--out").arg(&out);
+            child.args(resumed.then_some("--resume"));
+            if let Some(threads) = self.threads {
+                child.env("RAYON_NUM_THREADS", threads.to_string());
+            }
+            // In its own process group the program gets Ctrl-C only through the runner. If it is
+            // asked twice, it stops without saving.
+            #[cfg(unix)]
+            std::os::unix::process::CommandExt::process_group(&mut child, 0);
+            // The lock is the standard input of the program, so the folder stays locked for as long
+            // as the program lives, even if the runner does not.
+            child
+                .stdin(self.lock.try_clone()?)
+                .stdout(File::create(beside("stdout.log"))?)
+                .stderr(File::create(beside("stderr.log"))?)
+                .spawn()
+        };
+        start().with_context(|| out.display().to_string())
     }
 
     /// Makes the row of a program that has ended; none if the program was asked to stop.
@@ -120,22 +169,26 @@ impl Work<'_> {
         }))
     }
 
-    /// Returns the kept numbers of a finished run.
+    /// Returns the kept numbers of a finished cell.
     fn fields(&self, cell: &Cell) -> Result<BTreeMap<String, Value>> {
-        let path = self.path(&cell.id, "run/summary.json");
-        let named = || path.display().to_string();
-        let text = fs::read(&path).with_context(named)?;
-        let fields = cell.select(&serde_json::from_slice(&text).with_context(named)?);
-        if let Some(name) = cell.keep.keys().find(|name| !fields.contains_key(*name)) {
-            eprintln!("{}: {} has no number {name}", cell.name, named());
+        let mut all = BTreeMap::new();
+        for step in &cell.steps {
+            let path = self.path(&cell.id, &step.name).join(SUMMARY);
+            let named = || path.display().to_string();
+            let text = fs::read(&path).with_context(named)?;
+            let fields = step.select(&serde_json::from_slice(&text).with_context(named)?);
+            if let Some(name) = step.keep.keys().find(|name| !fields.contains_key(*name)) {
+                eprintln!("{}: {} has no number {name}", cell.name, named());
+            }
+            all.extend(fields);
         }
-        Ok(fields)
+        Ok(all)
     }
 
     /// Writes a row as a line for the terminal. The last line of standard error may contain paths
     /// of this machine, so results do not hold it.
-    pub(crate) fn line(&self, row: &Row) -> String {
-        let log = self.path(&row.id, "stderr.log");
+    pub(crate) fn line(&self, run: &Run<'_>, row: &Row) -> String {
+        let log = self.beside(run.cell, run.step, "stderr.log");
         let text = fs::read(&log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let last = text.lines().rfind(|line| !line.trim().is_empty());
@@ -148,10 +201,12 @@ impl Work<'_> {
 
     /// Removes checkpoints and models, which are large and were needed only to resume.
     pub(crate) fn tidy(&self, cell: &Cell) -> Result<()> {
-        for entry in fs::read_dir(self.path(&cell.id, "run"))? {
-            let entry = entry?;
-            if entry.path().is_dir() && entry.file_name() != PLOTS {
-                fs::remove_dir_all(entry.path())?;
+        for step in &cell.steps {
+            for entry in fs::read_dir(self.path(&cell.id, &step.name))? {
+                let entry = entry?;
+                if entry.path().is_dir() && entry.file_name() != PLOTS {
+                    fs::remove_dir_all(entry.path())?;
+                }
             }
         }
         Ok(())
@@ -159,6 +214,11 @@ impl Work<'_> {
 }
 
 impl Run<'_> {
+    /// Returns true if another step follows the one that runs.
+    pub(crate) fn has_more(&self) -> bool {
+        self.step + 1 < self.cell.steps.len()
+    }
+
     /// Asks the program to stop, once.
     pub(crate) fn ask_to_stop(&mut self) {
         if !self.asked {
