@@ -22,6 +22,8 @@ pub struct Cell {
     pub steps: Vec<Step>,
     /// Minutes that the cell takes on one core, if the plan says so.
     pub minutes: Option<f64>,
+    /// Metrics of the run that a row keeps step by step: name → `STAGE/METRIC`.
+    pub curves: BTreeMap<String, String>,
 }
 
 impl Cell {
@@ -55,6 +57,7 @@ impl Cell {
             axes,
             steps,
             minutes: None,
+            curves: BTreeMap::new(),
         })
     }
 

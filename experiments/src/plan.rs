@@ -28,6 +28,7 @@ pub(crate) const CELL: &str = "cell";
 /// | `axes` | name → values; the grid is their product |
 /// | `cells` | groups of cells with arguments and axes of their own; without any there is one |
 /// | `keep` | name → place in `summary.json` |
+/// | `curves` | name → `STAGE/METRIC` in `metrics.jsonl` of the run: every logged step is kept |
 /// | `then` | commands that follow in every cell, such as evaluations of the run's model |
 /// | `set` | (in a group) values of variables |
 /// | `minutes` | minutes that a cell takes on one core, for the estimate of a run |
@@ -58,6 +59,8 @@ pub struct Plan {
     pub cells: Vec<Group>,
     /// Numbers of `summary.json` that a row keeps.
     pub keep: BTreeMap<String, String>,
+    /// Metrics of the run that a row keeps step by step.
+    pub curves: BTreeMap<String, String>,
     /// Commands that follow in every cell.
     pub then: Vec<Step>,
     /// Minutes that a cell takes on one core.
@@ -125,6 +128,9 @@ impl Plan {
         let minutes = self.cells.iter().map(|group| group.minutes);
         for minutes in minutes.chain([self.minutes]).flatten() {
             ensure!(minutes > 0.0, "minutes is {minutes} but must be above 0");
+        }
+        if let Some((name, place)) = self.curves.iter().find(|(_, place)| !place.contains('/')) {
+            anyhow::bail!("curves.{name} is {place:?} but must be STAGE/METRIC, such as dpo/loss");
         }
         for (field, name) in &self.borrow {
             let known = names.contains(name);
@@ -198,6 +204,7 @@ impl Plan {
         let steps = steps.map(|step| step.with(&set)).collect();
         let mut cell = Cell::new(words.join(" "), axes, steps)?;
         cell.minutes = group.minutes.or(self.minutes);
+        cell.curves = self.curves.clone();
         Ok(cell)
     }
 }

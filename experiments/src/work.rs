@@ -12,12 +12,14 @@ use serde_json::Value;
 use crate::program::Program;
 use crate::step::{self, RUN, Step};
 use crate::tables::fields_line;
-use crate::{Cell, Row};
+use crate::{Cell, Curve, Row};
 
 /// Folder of a finished run that is kept.
 const PLOTS: &str = "plots";
 /// File that a run writes first.
 const CONFIG: &str = "config.json";
+/// File with the metrics of a run.
+const METRICS: &str = "metrics.jsonl";
 /// File that a run writes last.
 const SUMMARY: &str = "summary.json";
 
@@ -147,9 +149,9 @@ impl<'a> Work<'a> {
         }
         let binary = self.program.binary.clone();
         let began = fs::read_to_string(self.path(&cell.id, "began")).ok();
-        let fields = match status.success() {
-            true => self.fields(cell)?,
-            false => BTreeMap::new(),
+        let (fields, curves) = match status.success() {
+            true => (self.fields(cell)?, self.curves(cell)?),
+            false => Default::default(),
         };
         Ok(Some(Row {
             plan: self.plan.to_owned(),
@@ -166,7 +168,23 @@ impl<'a> Work<'a> {
             seconds: (run.started.elapsed().as_secs_f64() * 10.0).round() / 10.0,
             status: status.code(),
             fields,
+            curves,
         }))
+    }
+
+    /// Returns the kept metrics of a finished cell, with six digits.
+    fn curves(&self, cell: &Cell) -> Result<BTreeMap<String, Curve>> {
+        let mut all = BTreeMap::new();
+        for (name, place) in &cell.curves {
+            let path = self.path(&cell.id, RUN).join(METRICS);
+            let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let curve = curve(&text, place);
+            if curve.is_empty() {
+                eprintln!("{}: {} has no {place}", cell.name, path.display());
+            }
+            all.insert(name.clone(), curve);
+        }
+        Ok(all)
     }
 
     /// Returns the kept numbers of a finished cell.
@@ -211,6 +229,18 @@ impl<'a> Work<'a> {
         }
         Ok(())
     }
+}
+
+/// Reads a metric from lines with `stage`, `step` and numbers.
+fn curve(text: &str, place: &str) -> Curve {
+    let (stage, metric) = place.rsplit_once('/').unwrap_or(("", place));
+    let lines = text.lines().map(serde_json::from_str::<Value>);
+    let points = lines.flatten().filter_map(|line| {
+        let value = line.get(metric)?.as_f64()?;
+        let digits = format!("{value:.5e}").parse().ok()?;
+        (line.get("stage")? == stage).then_some((line.get("step")?.as_u64()?, digits))
+    });
+    points.collect()
 }
 
 impl Run<'_> {

@@ -36,6 +36,10 @@ case "$mode" in
   fail) if [ "$seed" = 1 ] && [ ! -e "$GATE" ]; then echo "error: no rows" >&2; exit 3; fi ;;
   wait) trap 'exit 130' TERM; while [ ! -e "$GATE" ]; do sleep 0.02; done ;;
 esac
+for step in 1 2 3 4; do
+  echo "{\"stage\": \"dpo/a\", \"step\": $step, \"loss\": 0.$seed$step, \"lr\": 1}" >> "$out/metrics.jsonl"
+done
+echo '{"stage": "other", "step": 5, "loss": 9}' >> "$out/metrics.jsonl"
 echo "{\"accuracy\": {\"ser\": 0.$seed}, \"models\": [{\"name\": \"loop0\"},
   {\"name\": \"ser\", \"steps\": 1$seed}], \"data\": \"$data\"}" > "$out/summary.json"
 "#;
@@ -313,6 +317,26 @@ fn a_step_that_fails_fails_the_cell_and_names_its_log() {
         assert!(cell.join(step).join("plots").exists());
         assert!(!cell.join(step).join("checkpoints").exists());
     }
+}
+
+#[test]
+fn curves_are_kept_step_by_step_and_drawn() {
+    let place = Place::new("plain");
+    place.plan(&json!({
+        "name": "tiny", "command": "dpo", "args": ["--data", "${data}"], "axes": { "seed": [1, 2] },
+        "keep": { "ser": "/accuracy/ser" }, "curves": { "loss": "dpo/a/loss" }
+    }));
+    let none = text(&place.output("plot", &["--out", "loss.svg"]));
+    assert!(none.contains("no row has a curve"), "{none}");
+    assert_eq!(place.run(&[]), Some(0));
+    let curve = &place.rows()[0].curves["loss"];
+    assert_eq!(curve, &[(1, 0.11), (2, 0.12), (3, 0.13), (4, 0.14)]);
+    let drawn = place.output("plot", &["--out", "loss.svg", "--mean", "2"]);
+    assert!(drawn.status.success(), "{}", text(&drawn));
+    let svg = fs::read_to_string(place.path("loss.svg")).unwrap();
+    assert!(svg.contains("seed 1") && svg.contains("seed 2"), "{svg}");
+    let long = text(&place.output("plot", &["--out", "loss.svg", "--mean", "5"]));
+    assert!(long.contains("no row has a curve"), "{long}");
 }
 
 #[test]
