@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod cell;
+mod instructions;
 mod options;
 mod overlap;
 mod plan;
@@ -14,6 +15,7 @@ mod tables;
 mod work;
 
 pub use cell::Cell;
+pub use instructions::{InstructionArgs, instructions};
 pub use options::{PlanArgs, RunArgs};
 pub use overlap::overlap_table;
 pub use plan::{Group, Plan};

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use collimate_experiments::{
-    PlanArgs, PlotArgs, RunArgs, cell_list, overlap_table, plot, read_rows, run, summary,
+    InstructionArgs, PlanArgs, PlotArgs, RunArgs, cell_list, instructions, overlap_table, plot,
+    read_rows, run, summary,
 };
 
 /// Runs plans of experiments with the program `collimate`, and summarises their results.
@@ -22,6 +23,8 @@ enum Task {
     Summary(PlanArgs),
     /// Draw a kept metric of all cells of a plan as an SVG file
     Plot(PlotArgs),
+    /// Add instructions that a program can check to prompts, for `collimate eval instructions`
+    Instructions(InstructionArgs),
     /// Compare the offline pairs that runs of SeRA selected (Jaccard similarity)
     Overlap {
         /// Files selections/NAME-ITERATION.jsonl of runs over the same pairs
@@ -45,6 +48,7 @@ impl Task {
                 summary(&plan, &cells, &rows)
             }
             Self::Plot(args) => return plot(args),
+            Self::Instructions(args) => return instructions(args),
             Self::Overlap { files } => overlap_table(files)?,
         };
         // A reader may have seen enough and closed the pipe.
