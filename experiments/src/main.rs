@@ -6,7 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use collimate_experiments::{PlanArgs, RunArgs, cell_list, overlap_table, read_rows, run, summary};
+use collimate_experiments::{
+    InstructionArgs, PlanArgs, PlotArgs, RunArgs, cell_list, instructions, overlap_table, plot,
+    read_rows, run, summary,
+};
 
 /// Runs plans of experiments with the program `collimate`, and summarises their results.
 #[derive(Debug, Parser)]
@@ -18,6 +21,10 @@ enum Task {
     List(PlanArgs),
     /// Print mean and spread over seeds of the results of a plan
     Summary(PlanArgs),
+    /// Draw a kept metric of all cells of a plan as an SVG file
+    Plot(PlotArgs),
+    /// Add instructions that a program can check to prompts, for `collimate eval instructions`
+    Instructions(InstructionArgs),
     /// Compare the offline pairs that runs of SeRA selected (Jaccard similarity)
     Overlap {
         /// Files selections/NAME-ITERATION.jsonl of runs over the same pairs
@@ -40,6 +47,8 @@ impl Task {
                 rows.retain(|row| row.plan == plan.name);
                 summary(&plan, &cells, &rows)
             }
+            Self::Plot(args) => return plot(args),
+            Self::Instructions(args) => return instructions(args),
             Self::Overlap { files } => overlap_table(files)?,
         };
         // A reader may have seen enough and closed the pipe.

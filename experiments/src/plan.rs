@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::Cell;
 use crate::cell::{Effect, merge};
+use crate::step::Step;
 
 /// The axis over which the summary takes the mean.
 pub(crate) const SEED: &str = "seed";
@@ -27,12 +28,15 @@ pub(crate) const CELL: &str = "cell";
 /// | `axes` | name → values; the grid is their product |
 /// | `cells` | groups of cells with arguments and axes of their own; without any there is one |
 /// | `keep` | name → place in `summary.json` |
+/// | `curves` | name → `STAGE/METRIC` in `metrics.jsonl` of the run: every logged step is kept |
+/// | `then` | commands that follow in every cell, such as evaluations of the run's model |
+/// | `set` | (in a group) values of variables |
 /// | `minutes` | minutes that a cell takes on one core, for the estimate of a run |
 /// | `borrow` | field → name of the cells whose mean the recovery takes where a group has none |
 ///
 /// The value 0.15 of the axis `seed_share` becomes `--seed-share 0.15`, `true` becomes the flag
-/// alone, and `false` becomes nothing. An object `{"name", "args", "config"}` gives its arguments
-/// and options itself.
+/// alone, and `false` becomes nothing. An object `{"name", "args", "config", "set"}` gives its
+/// arguments, options and values of variables itself.
 ///
 /// A place is a JSON pointer. A step into an array may also be `last`, or `name=ser` for the first
 /// element whose `name` is `ser`.
@@ -55,6 +59,10 @@ pub struct Plan {
     pub cells: Vec<Group>,
     /// Numbers of `summary.json` that a row keeps.
     pub keep: BTreeMap<String, String>,
+    /// Metrics of the run that a row keeps step by step.
+    pub curves: BTreeMap<String, String>,
+    /// Commands that follow in every cell.
+    pub then: Vec<Step>,
     /// Minutes that a cell takes on one core.
     pub minutes: Option<f64>,
     /// Cells that lend a mean to the recovery of groups without one.
@@ -75,6 +83,10 @@ pub struct Group {
     pub axes: BTreeMap<String, Vec<Value>>,
     /// Numbers to keep instead of the choice of the plan.
     pub keep: Option<BTreeMap<String, String>>,
+    /// Commands that follow, instead of those of the plan.
+    pub then: Option<Vec<Step>>,
+    /// Values of variables.
+    pub set: BTreeMap<String, String>,
     /// Minutes that a cell takes on one core, instead of those of the plan.
     pub minutes: Option<f64>,
 }
@@ -116,6 +128,9 @@ impl Plan {
         let minutes = self.cells.iter().map(|group| group.minutes);
         for minutes in minutes.chain([self.minutes]).flatten() {
             ensure!(minutes > 0.0, "minutes is {minutes} but must be above 0");
+        }
+        if let Some((name, place)) = self.curves.iter().find(|(_, place)| !place.contains('/')) {
+            anyhow::bail!("curves.{name} is {place:?} but must be STAGE/METRIC, such as dpo/loss");
         }
         for (field, name) in &self.borrow {
             let known = names.contains(name);
@@ -162,6 +177,7 @@ impl Plan {
         let mut args = [&self.args[..], &group.args[..]].concat();
         let mut config = self.config.clone();
         merge(&mut config, &group.config);
+        let mut set = group.set.clone();
         let mut axes = BTreeMap::new();
         let mut words = Vec::new();
         if !group.name.is_empty() {
@@ -172,6 +188,7 @@ impl Plan {
             let effect = Effect::new(axis, value)?;
             args.extend(effect.args);
             merge(&mut config, &effect.config);
+            set.extend(effect.set);
             words.push(format!("{axis}={}", effect.name));
             let label = if value.is_object() {
                 effect.name.into()
@@ -181,8 +198,13 @@ impl Plan {
             axes.insert((*axis).to_owned(), label);
         }
         let keep = group.keep.as_ref().unwrap_or(&self.keep).clone();
-        let mut cell = Cell::new(&self.command, words.join(" "), axes, args, config, keep)?;
+        let then = group.then.as_ref().unwrap_or(&self.then);
+        let run = Step::run(&self.command, args, config, keep);
+        let steps = std::iter::once(&run).chain(then);
+        let steps = steps.map(|step| step.with(&set)).collect();
+        let mut cell = Cell::new(words.join(" "), axes, steps)?;
         cell.minutes = group.minutes.or(self.minutes);
+        cell.curves = self.curves.clone();
         Ok(cell)
     }
 }

@@ -9,6 +9,9 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// Steps and values of a metric.
+pub type Curve = Vec<(u64, f64)>;
+
 /// Result of a cell. It contains no date, no name of a machine and no path.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -43,6 +46,9 @@ pub struct Row {
     pub status: Option<i32>,
     /// Kept numbers of `summary.json`.
     pub fields: BTreeMap<String, Value>,
+    /// Kept metrics: step and value of every logged step.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub curves: BTreeMap<String, Curve>,
 }
 
 impl Row {

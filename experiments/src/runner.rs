@@ -72,7 +72,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
             && running.len() < jobs
             && let Some((cell, args)) = queue.next()
         {
-            running.push(work.start(cell, &args)?);
+            running.push(work.start(cell, args)?);
         }
         if running.is_empty() {
             break;
@@ -85,6 +85,13 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
                 running.push(run);
                 continue;
             };
+            if status.success() && run.has_more() {
+                if !asked {
+                    work.next(&mut run)?;
+                    running.push(run);
+                }
+                continue;
+            }
             let Some(row) = work.row(&run, status, asked)? else {
                 continue;
             };
@@ -93,7 +100,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
                 true => finished += 1,
                 false => failed += 1,
             }
-            eprintln!("[{}/{total}] {}", finished + failed, work.line(&row));
+            eprintln!("[{}/{total}] {}", finished + failed, work.line(&run, &row));
             if row.is_ok() && !args.keep {
                 work.tidy(run.cell)?;
             }

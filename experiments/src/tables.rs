@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::results::newest;
-use crate::{Cell, Row};
+use crate::{Cell, Row, Step};
 
 /// Text for a number that does not exist.
 pub(crate) const ABSENT: &str = "–";
@@ -28,7 +28,6 @@ pub fn cell_list(cells: &[Cell], rows: &[Row]) -> String {
         let commit = row.and_then(|row| Some(row.commit.as_ref()?.get(..9)?.to_owned()));
         let dirty = row.filter(|row| row.dirty).map_or("", |_| " dirty");
         let seconds = row.map(|row| format!("{:.1}", row.seconds));
-        let config = cell.config_text().map(|text| format!(" --config {text}"));
         let mut line = vec![cell.id.clone(), cell.name.clone(), state.to_owned()];
         line.push(commit.unwrap_or_default() + dirty);
         line.push(seconds.unwrap_or_default());
@@ -36,11 +35,18 @@ pub fn cell_list(cells: &[Cell], rows: &[Row]) -> String {
             let value = row.and_then(|row| row.fields.get(*name)?.as_f64());
             value.map_or(ABSENT.to_owned(), number)
         }));
-        let command = format!("collimate {} {}", cell.command, cell.args.join(" "));
-        line.push(command + &config.unwrap_or_default());
+        let commands: Vec<String> = cell.steps.iter().map(command).collect();
+        line.push(commands.join("; "));
         line
     });
     markdown(&head, body)
+}
+
+fn command(step: &Step) -> String {
+    let words = step.words().chain(step.args.iter().cloned());
+    let config = step.config_text().map(|text| format!("--config {text}"));
+    let words: Vec<String> = words.chain(config).collect();
+    format!("collimate {}", words.join(" "))
 }
 
 /// Writes fields on one line, for example `loop0 0.7018, ser 0.7095`.

@@ -1,4 +1,4 @@
-//! Work on one cell: starts the program, and makes a row of the files that it leaves.
+//! Work on one cell: starts the programs, and makes a row of the files that they leave.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,11 +10,18 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::program::Program;
+use crate::step::{self, RUN, Step};
 use crate::tables::fields_line;
-use crate::{Cell, Row};
+use crate::{Cell, Curve, Row};
 
 /// Folder of a finished run that is kept.
 const PLOTS: &str = "plots";
+/// File that a run writes first.
+const CONFIG: &str = "config.json";
+/// File with the metrics of a run.
+const METRICS: &str = "metrics.jsonl";
+/// File that a run writes last.
+const SUMMARY: &str = "summary.json";
 
 /// The work folder of a plan, and the program that fills it.
 #[derive(Debug)]
@@ -27,60 +34,104 @@ pub(crate) struct Work<'a> {
     pub(crate) lock: File,
 }
 
-/// A running program.
+/// A cell whose programs run one after the other.
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) cell: &'a Cell,
     pub(crate) child: Child,
+    /// Arguments of all steps.
+    args: Vec<Vec<String>>,
+    /// Index of the running step.
+    step: usize,
     resumed: bool,
     started: Instant,
     asked: bool,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
     fn path(&self, id: &str, name: &str) -> PathBuf {
         self.folder.join(id).join(name)
     }
 
-    /// Starts the program for a cell, or resumes it.
-    pub(crate) fn start<'a>(&self, cell: &'a Cell, args: &[String]) -> Result<Run<'a>> {
-        let path = |name| self.path(&cell.id, name);
-        let resumed = path("run/config.json").exists();
-        let start = || {
-            fs::create_dir_all(path(""))?;
-            if !resumed {
-                fs::write(path("began"), &self.program.binary)?;
-            }
-            let mut command = Command::new(&self.program.path);
-            command.arg(&cell.command).args(args);
-            if let Some(text) = cell.config_text() {
-                fs::write(path("config.json"), text)?;
-                command.arg("--config").arg(path("config.json"));
-            }
-            command.arg("--out").arg(path("run"));
-            command.args(resumed.then_some("--resume"));
-            if let Some(threads) = self.threads {
-                command.env("RAYON_NUM_THREADS", threads.to_string());
-            }
-            // In its own process group the program gets Ctrl-C only through the runner. If it is
-            // asked twice, it stops without saving.
-            #[cfg(unix)]
-            std::os::unix::process::CommandExt::process_group(&mut command, 0);
-            // The lock is the standard input of the program, so the folder stays locked for as long
-            // as the program lives, even if the runner does not.
-            command
-                .stdin(self.lock.try_clone()?)
-                .stdout(File::create(path("stdout.log"))?)
-                .stderr(File::create(path("stderr.log"))?)
-                .spawn()
-        };
+    /// Starts the first unfinished program of a cell, or resumes it.
+    pub(crate) fn start<'c>(&self, cell: &'c Cell, args: Vec<Vec<String>>) -> Result<Run<'c>> {
+        let path = |name: &str| self.path(&cell.id, name);
+        let summary = |step: &Step| path(&step.name).join(SUMMARY).exists();
+        let last = cell.steps.len() - 1;
+        // The last step runs again, because its numbers and its status are not in a row yet.
+        let step = cell.steps[..last].iter().take_while(|step| summary(step));
+        let step = step.count();
+        let resumed = path(RUN).join(CONFIG).exists();
+        if !resumed {
+            fs::create_dir_all(path(""))
+                .and_then(|()| fs::write(path("began"), &self.program.binary))
+                .with_context(|| path("").display().to_string())?;
+        }
         Ok(Run {
+            child: self.child(cell, step, &args[step])?,
             cell,
-            child: start().with_context(|| path("").display().to_string())?,
+            args,
+            step,
             resumed,
             started: Instant::now(),
             asked: false,
         })
+    }
+
+    /// Starts the step after a finished one.
+    pub(crate) fn next(&self, run: &mut Run<'_>) -> Result<()> {
+        run.step += 1;
+        run.child = self.child(run.cell, run.step, &run.args[run.step])?;
+        Ok(())
+    }
+
+    /// Returns a file beside the folder of a step.
+    fn beside(&self, cell: &Cell, step: usize, end: &str) -> PathBuf {
+        match step {
+            0 => self.path(&cell.id, end),
+            _ => self.path(&cell.id, &format!("{}.{end}", cell.steps[step].name)),
+        }
+    }
+
+    /// Starts the program of a step, or resumes it.
+    fn child(&self, cell: &Cell, index: usize, args: &[String]) -> Result<Child> {
+        let command = &cell.steps[index];
+        let out = self.path(&cell.id, &command.name);
+        let beside = |end| self.beside(cell, index, end);
+        let home = self.path(&cell.id, "").display().to_string();
+        let home = home.trim_end_matches('/');
+        let place = format!("${{{}}}", step::CELL);
+        let resumed = out.join(CONFIG).exists();
+        let start = || {
+            // A command that cannot be resumed leaves no configuration.
+            if !resumed && out.exists() {
+                fs::remove_dir_all(&out)?;
+            }
+            let mut child = Command::new(&self.program.path);
+            child.args(command.words());
+            child.args(args.iter().map(|arg| arg.replace(&place, home)));
+            if let Some(text) = command.config_text() {
+                fs::write(beside(CONFIG), text)?;
+                child.arg("--config").arg(beside(CONFIG));
+            }
+            child.arg("--out").arg(&out);
+            child.args(resumed.then_some("--resume"));
+            if let Some(threads) = self.threads {
+                child.env("RAYON_NUM_THREADS", threads.to_string());
+            }
+            // In its own process group the program gets Ctrl-C only through the runner. If it is
+            // asked twice, it stops without saving.
+            #[cfg(unix)]
+            std::os::unix::process::CommandExt::process_group(&mut child, 0);
+            // The lock is the standard input of the program, so the folder stays locked for as long
+            // as the program lives, even if the runner does not.
+            child
+                .stdin(self.lock.try_clone()?)
+                .stdout(File::create(beside("stdout.log"))?)
+                .stderr(File::create(beside("stderr.log"))?)
+                .spawn()
+        };
+        start().with_context(|| out.display().to_string())
     }
 
     /// Makes the row of a program that has ended; none if the program was asked to stop.
@@ -98,9 +149,9 @@ impl Work<'_> {
         }
         let binary = self.program.binary.clone();
         let began = fs::read_to_string(self.path(&cell.id, "began")).ok();
-        let fields = match status.success() {
-            true => self.fields(cell)?,
-            false => BTreeMap::new(),
+        let (fields, curves) = match status.success() {
+            true => (self.fields(cell)?, self.curves(cell)?),
+            false => Default::default(),
         };
         Ok(Some(Row {
             plan: self.plan.to_owned(),
@@ -117,25 +168,45 @@ impl Work<'_> {
             seconds: (run.started.elapsed().as_secs_f64() * 10.0).round() / 10.0,
             status: status.code(),
             fields,
+            curves,
         }))
     }
 
-    /// Returns the kept numbers of a finished run.
-    fn fields(&self, cell: &Cell) -> Result<BTreeMap<String, Value>> {
-        let path = self.path(&cell.id, "run/summary.json");
-        let named = || path.display().to_string();
-        let text = fs::read(&path).with_context(named)?;
-        let fields = cell.select(&serde_json::from_slice(&text).with_context(named)?);
-        if let Some(name) = cell.keep.keys().find(|name| !fields.contains_key(*name)) {
-            eprintln!("{}: {} has no number {name}", cell.name, named());
+    /// Returns the kept metrics of a finished cell, with six digits.
+    fn curves(&self, cell: &Cell) -> Result<BTreeMap<String, Curve>> {
+        let mut all = BTreeMap::new();
+        for (name, place) in &cell.curves {
+            let path = self.path(&cell.id, RUN).join(METRICS);
+            let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let curve = curve(&text, place);
+            if curve.is_empty() {
+                eprintln!("{}: {} has no {place}", cell.name, path.display());
+            }
+            all.insert(name.clone(), curve);
         }
-        Ok(fields)
+        Ok(all)
+    }
+
+    /// Returns the kept numbers of a finished cell.
+    fn fields(&self, cell: &Cell) -> Result<BTreeMap<String, Value>> {
+        let mut all = BTreeMap::new();
+        for step in &cell.steps {
+            let path = self.path(&cell.id, &step.name).join(SUMMARY);
+            let named = || path.display().to_string();
+            let text = fs::read(&path).with_context(named)?;
+            let fields = step.select(&serde_json::from_slice(&text).with_context(named)?);
+            if let Some(name) = step.keep.keys().find(|name| !fields.contains_key(*name)) {
+                eprintln!("{}: {} has no number {name}", cell.name, named());
+            }
+            all.extend(fields);
+        }
+        Ok(all)
     }
 
     /// Writes a row as a line for the terminal. The last line of standard error may contain paths
     /// of this machine, so results do not hold it.
-    pub(crate) fn line(&self, row: &Row) -> String {
-        let log = self.path(&row.id, "stderr.log");
+    pub(crate) fn line(&self, run: &Run<'_>, row: &Row) -> String {
+        let log = self.beside(run.cell, run.step, "stderr.log");
         let text = fs::read(&log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let last = text.lines().rfind(|line| !line.trim().is_empty());
@@ -148,17 +219,36 @@ impl Work<'_> {
 
     /// Removes checkpoints and models, which are large and were needed only to resume.
     pub(crate) fn tidy(&self, cell: &Cell) -> Result<()> {
-        for entry in fs::read_dir(self.path(&cell.id, "run"))? {
-            let entry = entry?;
-            if entry.path().is_dir() && entry.file_name() != PLOTS {
-                fs::remove_dir_all(entry.path())?;
+        for step in &cell.steps {
+            for entry in fs::read_dir(self.path(&cell.id, &step.name))? {
+                let entry = entry?;
+                if entry.path().is_dir() && entry.file_name() != PLOTS {
+                    fs::remove_dir_all(entry.path())?;
+                }
             }
         }
         Ok(())
     }
 }
 
+/// Reads a metric from lines with `stage`, `step` and numbers.
+fn curve(text: &str, place: &str) -> Curve {
+    let (stage, metric) = place.rsplit_once('/').unwrap_or(("", place));
+    let lines = text.lines().map(serde_json::from_str::<Value>);
+    let points = lines.flatten().filter_map(|line| {
+        let value = line.get(metric)?.as_f64()?;
+        let digits = format!("{value:.5e}").parse().ok()?;
+        (line.get("stage")? == stage).then_some((line.get("step")?.as_u64()?, digits))
+    });
+    points.collect()
+}
+
 impl Run<'_> {
+    /// Returns true if another step follows the one that runs.
+    pub(crate) fn has_more(&self) -> bool {
+        self.step + 1 < self.cell.steps.len()
+    }
+
     /// Asks the program to stop, once.
     pub(crate) fn ask_to_stop(&mut self) {
         if !self.asked {

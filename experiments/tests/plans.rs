@@ -44,17 +44,41 @@ fn a_grid_is_the_product_of_its_axes_with_the_first_seed_first() {
         "x data=both seed_share=0.15 seed=1",
     ];
     assert_eq!(names, expected);
-    let args = |cell: usize| cells[cell].args.join(" ");
+    let args = |cell: usize| cells[cell].steps[0].args.join(" ");
     assert_eq!(args(5), "--lora --data ${d}/a --seed-share 0.15 --seed 1");
     assert_eq!(args(2), "--lora --loops 1 --resize --seed 7");
     assert_eq!(args(3), "--lora --loops 1 --seed 7");
-    assert_eq!(cells[5].config, json!({ "ser": { "a": 1, "b": 2 } }));
+    let config = json!(cells[5].steps[0].config);
+    assert_eq!(config, json!({ "ser": { "a": 1, "b": 2 } }));
     let axes = json!({ "cell": "x", "data": "both", "seed_share": 0.15, "seed": 1 });
     assert_eq!(json!(cells[5].axes), axes);
     let set = [("d".to_owned(), "sets".to_owned())];
-    assert_eq!(cells[5].filled(&set).unwrap()[2], "sets/a");
+    assert_eq!(cells[5].filled(&set).unwrap()[0][2], "sets/a");
     let error = cells[5].filled(&[]).unwrap_err().to_string();
     assert_eq!(error, "${d} has no value: give --set d=VALUE");
+}
+
+#[test]
+fn steps_follow_the_run_of_their_group_and_know_its_variables() {
+    let step = |name: &str, args: &[&str]| json!({ "name": name, "command": "eval prompts", "args": args });
+    let all = cells(json!({
+        "command": "dpo",
+        "then": [step("judged", &["--model", "${cell}/run/models/${loss}", "--judge", "${judge}"])],
+        "axes": { "loss": [
+            { "name": "DPO", "set": { "loss": "dpo" } },
+            { "name": "IPO", "args": ["--method", "ipo"], "set": { "loss": "ipo" } },
+        ]},
+        "cells": [{ "name": "a" }, { "name": "b", "then": [], "set": { "loss": "none" } }]
+    }));
+    let steps: Vec<usize> = all.iter().map(|cell| cell.steps.len()).collect();
+    assert_eq!(steps, [2, 2, 1, 1]);
+    let set = [("judge".to_owned(), "rm".to_owned())];
+    // The runner fills in the folder of the cell.
+    let judged = ["--model", "${cell}/run/models/ipo", "--judge", "rm"];
+    assert_eq!(all[1].filled(&set).unwrap()[1], judged);
+    assert_eq!(all[1].steps[0].args, ["--method", "ipo"]);
+    let error = all[0].filled(&[]).unwrap_err().to_string();
+    assert_eq!(error, "${judge} has no value: give --set judge=VALUE");
 }
 
 #[test]
@@ -81,6 +105,10 @@ fn an_id_stays_as_long_as_the_run_stays_the_same() {
     assert_ne!(id("/args/1", json!("${model}")), same);
     assert_ne!(id("/axes/seed", json!([4])), same);
     assert_ne!(id("/config/ser/y", json!([2, 1])), same);
+    let then = |args: Value| json!([{ "name": "next", "command": "score", "args": args }]);
+    let scored = id("/then", then(json!(["a"])));
+    assert_ne!(scored, same);
+    assert_ne!(id("/then", then(json!(["b"]))), scored);
 }
 
 #[test]
@@ -108,6 +136,23 @@ fn plans_that_cannot_be_meant_are_refused() {
             "borrow",
             json!({ "full": "all" }),
             "no cells have this name",
+        ),
+        (
+            "then",
+            json!([{ "name": "run", "command": "x" }]),
+            "cannot be the name of a step",
+        ),
+        (
+            "then",
+            json!([{ "name": "../up", "command": "x" }]),
+            "cannot be the name of a step",
+        ),
+        ("then", json!([{ "name": "a" }]), "command is missing"),
+        (
+            "then",
+            json!([{ "name": "a", "command": "x", "keep": { "n": "/x" } },
+                   { "name": "b", "command": "x", "keep": { "n": "/y" } }]),
+            "two steps keep a number",
         ),
         ("seeds", json!(3), "unknown field"),
     ] {

@@ -24,6 +24,7 @@ while [ $# -gt 0 ]; do
     --data) data=$2; shift ;;
     --config) config=$(cat "$2"); shift ;;
     --resume) resume=yes ;;
+    instructions) command="$command $1" ;;
     *) echo "error: unknown $1" >&2; exit 2 ;;
   esac
   shift
@@ -35,6 +36,10 @@ case "$mode" in
   fail) if [ "$seed" = 1 ] && [ ! -e "$GATE" ]; then echo "error: no rows" >&2; exit 3; fi ;;
   wait) trap 'exit 130' TERM; while [ ! -e "$GATE" ]; do sleep 0.02; done ;;
 esac
+for step in 1 2 3 4; do
+  echo "{\"stage\": \"dpo/a\", \"step\": $step, \"loss\": 0.$seed$step, \"lr\": 1}" >> "$out/metrics.jsonl"
+done
+echo '{"stage": "other", "step": 5, "loss": 9}' >> "$out/metrics.jsonl"
 echo "{\"accuracy\": {\"ser\": 0.$seed}, \"models\": [{\"name\": \"loop0\"},
   {\"name\": \"ser\", \"steps\": 1$seed}], \"data\": \"$data\"}" > "$out/summary.json"
 "#;
@@ -237,6 +242,101 @@ fn asked_to_stop_it_asks_the_programs_and_resumes_later() {
         assert_eq!(resumed.count(), 2);
         assert_eq!(place.rows().iter().filter(|row| row.resumed).count(), 2);
     }
+}
+
+#[test]
+fn steps_run_one_after_the_other_and_a_stopped_cell_repeats_only_the_step_that_was_running() {
+    let place = Place::new("plain");
+    let step = |name: &str, mode: &str| {
+        json!({
+            "name": name, "command": "eval instructions",
+            "args": ["--mode", mode, "--data", "${cell}/run/models", "--seed", "7"],
+            "keep": { name: "/accuracy/ser" }
+        })
+    };
+    place.plan(&json!({
+        "name": "tiny", "command": "dpo", "args": ["--data", "${data}"], "axes": { "seed": [1] },
+        "keep": { "ser": "/accuracy/ser" }, "then": [step("rule", "wait"), step("judge", "plain")]
+    }));
+    let mut runner = place.start(&[]);
+    place.wait_for_calls(2);
+    let id = runner.id().to_string();
+    Command::new("kill")
+        .args(["-s", "TERM", &id])
+        .status()
+        .unwrap();
+    assert_eq!(runner.wait().unwrap().code(), Some(130));
+    assert_eq!((place.calls().len(), place.rows().len()), (2, 0));
+
+    place.open_gate();
+    assert_eq!(place.run(&[]), Some(0));
+    let calls = place.calls();
+    assert_eq!(calls.len(), 4, "{calls:?}");
+    let row = &place.rows()[0];
+    let models = format!("data=runs/experiments/tiny/{}/run/models ", row.id);
+    for (call, start) in calls.iter().zip([
+        "dpo seed=1 resume=no",
+        "eval instructions seed=7 resume=no",
+        "eval instructions seed=7 resume=yes",
+        "eval instructions seed=7 resume=no",
+    ]) {
+        assert!(call.starts_with(start), "{call}");
+        assert!(call.starts_with("dpo") || call.contains(&models), "{call}");
+    }
+    let kept = json!({ "ser": 0.1, "rule": 0.7, "judge": 0.7 });
+    assert_eq!((json!(row.fields), row.resumed), (kept, true));
+    let list = text(&place.output("list", &[]));
+    let commands = "collimate dpo --data ${data} --seed 1; collimate eval instructions --mode wait";
+    assert!(list.contains(commands), "{list}");
+}
+
+#[test]
+fn a_step_that_fails_fails_the_cell_and_names_its_log() {
+    let place = Place::new("plain");
+    place.plan(&json!({
+        "name": "tiny", "command": "dpo", "args": ["--data", "${data}"], "axes": { "seed": [0] },
+        "keep": { "ser": "/accuracy/ser" },
+        "then": [{ "name": "rule", "command": "score", "args": ["--mode", "fail", "--seed", "1"],
+                   "keep": { "rule": "/accuracy/ser" } }]
+    }));
+    let output = place.output("run", &["--set", "data=d", "--program", "fake"]);
+    let said = text(&output);
+    assert!(said.contains("rule.stderr.log: error: no rows"), "{said}");
+    assert_eq!(place.rows()[0].status, Some(3));
+    place.open_gate();
+    assert_eq!(place.run(&["--retry-failed"]), Some(0));
+    assert_eq!(place.calls().len(), 3);
+    assert_eq!(
+        json!(place.rows()[1].fields),
+        json!({ "ser": 0.0, "rule": 0.1 })
+    );
+    let cell = place
+        .path("runs/experiments/tiny")
+        .join(&place.rows()[1].id);
+    for step in ["run", "rule"] {
+        assert!(cell.join(step).join("plots").exists());
+        assert!(!cell.join(step).join("checkpoints").exists());
+    }
+}
+
+#[test]
+fn curves_are_kept_step_by_step_and_drawn() {
+    let place = Place::new("plain");
+    place.plan(&json!({
+        "name": "tiny", "command": "dpo", "args": ["--data", "${data}"], "axes": { "seed": [1, 2] },
+        "keep": { "ser": "/accuracy/ser" }, "curves": { "loss": "dpo/a/loss" }
+    }));
+    let none = text(&place.output("plot", &["--out", "loss.svg"]));
+    assert!(none.contains("no row has a curve"), "{none}");
+    assert_eq!(place.run(&[]), Some(0));
+    let curve = &place.rows()[0].curves["loss"];
+    assert_eq!(curve, &[(1, 0.11), (2, 0.12), (3, 0.13), (4, 0.14)]);
+    let drawn = place.output("plot", &["--out", "loss.svg", "--mean", "2"]);
+    assert!(drawn.status.success(), "{}", text(&drawn));
+    let svg = fs::read_to_string(place.path("loss.svg")).unwrap();
+    assert!(svg.contains("seed 1") && svg.contains("seed 2"), "{svg}");
+    let long = text(&place.output("plot", &["--out", "loss.svg", "--mean", "5"]));
+    assert!(long.contains("no row has a curve"), "{long}");
 }
 
 #[test]
