@@ -384,19 +384,33 @@ fn the_plans_of_the_experiments_name_options_that_exist() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let model = common::fixture("llama-untied").display().to_string();
-    let set = ["data", "model", "reward_model"].map(|name| (name.to_owned(), model.clone()));
+    let names = ["data", "model", "model_bf16", "reward_model", "judge"];
+    let set = names.map(|name| (name.to_owned(), model.clone()));
     for entry in fs::read_dir(common::root().join("experiments/plans")).unwrap() {
         let plan = Plan::read(&entry.unwrap().path()).unwrap();
         let cells = plan.cells().unwrap();
         // Other seeds have the same options.
         let seed = &cells[0].axes["seed"];
         for cell in cells.iter().filter(|cell| cell.axes["seed"] == *seed) {
-            let filled = cell.filled(&set).unwrap();
-            let mut arguments: Vec<&str> = filled.iter().map(String::as_str).collect();
-            fs::write(folder.join("cell.json"), cell.config.to_string()).unwrap();
-            arguments.extend(["--config", "cell.json"]);
-            let found = options(folder, &cell.command, &arguments);
-            assert!(found.is_object(), "{}: {}", plan.name, cell.name);
+            for (step, filled) in cell.steps.iter().zip(cell.filled(&set).unwrap()) {
+                let named = format!("{}: {}, {}", plan.name, cell.name, step.name);
+                let words: Vec<String> = step.words().collect();
+                let mut arguments: Vec<&str> = filled.iter().map(String::as_str).collect();
+                // An evaluation has no options in a file.
+                if let [command, rest] = &words[..] {
+                    let help = succeed(command, folder, &[rest, "--help"]).stdout;
+                    let help = text(&help);
+                    for flag in arguments.iter().filter(|word| word.starts_with("--")) {
+                        assert!(help.contains(&format!("{flag} ")), "{named}: {flag}");
+                    }
+                    continue;
+                }
+                let config = serde_json::to_string(&step.config).unwrap();
+                fs::write(folder.join("cell.json"), config).unwrap();
+                arguments.extend(["--config", "cell.json"]);
+                let found = options(folder, &words[0], &arguments);
+                assert!(found.is_object(), "{named}");
+            }
         }
     }
 }

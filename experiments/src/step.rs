@@ -101,7 +101,7 @@ impl Step {
     }
 
     /// Returns the words of the command.
-    pub(crate) fn words(&self) -> impl Iterator<Item = String> {
+    pub fn words(&self) -> impl Iterator<Item = String> {
         let words = self.command.split_whitespace();
         words.map(|word| word.replace('_', "-"))
     }
