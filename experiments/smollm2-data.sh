@@ -23,8 +23,10 @@ head -n 250 "$out/rmb/short.jsonl" > "$out/rmb/short-train.jsonl"
 tail -n 100 "$out/rmb/short.jsonl" > "$out/rmb/short-test.jsonl"
 rm "$out/rmb/short.jsonl"
 
-# RMB: all rows of every fifth prompt are for the test, because the file is sorted by kind of task.
-gunzip < "$sets/rmb/helpful.jsonl.gz" | shorter 1600 |
+# RMB without translations and code, which a model of this size cannot judge. All rows of every fifth
+# prompt are for the test, because the file is sorted by kind of task.
+gunzip < "$sets/rmb/helpful.jsonl.gz" | shorter 2000 |
+  grep -v -e '"category": "Translation' -e '"category": "Code' |
   awk -v train="$out/rmb/train.jsonl" -v test="$out/rmb/test.jsonl" '{
     prompt = substr($0, 1, index($0, "\"chosen\""))
     if (!(prompt in number)) number[prompt] = count++
