@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::Cell;
 use crate::cell::{Effect, merge};
-use crate::step::Step;
+use crate::step::{Step, fill};
 
 /// The axis over which the summary takes the mean.
 pub(crate) const SEED: &str = "seed";
@@ -75,6 +75,8 @@ pub struct Plan {
 pub struct Group {
     /// Name of the group.
     pub name: String,
+    /// Command, instead of that of the plan.
+    pub command: Option<String>,
     /// Arguments after those of the plan.
     pub args: Vec<String>,
     /// Options over those of the plan.
@@ -198,13 +200,16 @@ impl Plan {
             axes.insert((*axis).to_owned(), label);
         }
         let keep = group.keep.as_ref().unwrap_or(&self.keep).clone();
+        let command = group.command.as_ref().unwrap_or(&self.command);
         let then = group.then.as_ref().unwrap_or(&self.then);
-        let run = Step::run(&self.command, args, config, keep);
+        let run = Step::run(command, args, config, keep);
         let steps = std::iter::once(&run).chain(then);
         let steps = steps.map(|step| step.with(&set)).collect();
         let mut cell = Cell::new(words.join(" "), axes, steps)?;
         cell.minutes = group.minutes.or(self.minutes);
-        cell.curves = self.curves.clone();
+        let curves = self.curves.iter();
+        let curves = curves.map(|(name, place)| (name.clone(), fill(place, &set)));
+        cell.curves = curves.collect();
         Ok(cell)
     }
 }

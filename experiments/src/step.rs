@@ -49,11 +49,9 @@ impl Step {
     /// Fills in the variables that the plan itself gives, in the arguments and in the places of the
     /// numbers.
     pub(crate) fn with(&self, set: &BTreeMap<String, String>) -> Self {
-        let set: Vec<_> = set.iter().collect();
         let mut step = self.clone();
-        step.args = step.args.iter().map(|arg| fill(arg, &set)).collect();
-        for place in step.keep.values_mut() {
-            *place = fill(place, &set);
+        for text in step.args.iter_mut().chain(step.keep.values_mut()) {
+            *text = fill(text, set);
         }
         step
     }
@@ -107,7 +105,7 @@ impl Step {
     }
 
     pub(crate) fn filled(&self, values: &[(String, String)]) -> Result<Vec<String>> {
-        let values: Vec<_> = values.iter().map(|(name, value)| (name, value)).collect();
+        let values = values.iter().cloned().collect();
         let args: Vec<String> = self.args.iter().map(|arg| fill(arg, &values)).collect();
         match variables(&args).iter().find(|name| **name != CELL) {
             Some(name) => bail!("${{{name}}} has no value: give --set {name}=VALUE"),
@@ -129,8 +127,9 @@ impl Step {
     }
 }
 
-fn fill(text: &str, values: &[(&String, &String)]) -> String {
-    let filled = |text: String, (name, value): &(&String, &String)| {
+/// Returns a text with the values of the variables.
+pub(crate) fn fill(text: &str, values: &BTreeMap<String, String>) -> String {
+    let filled = |text: String, (name, value): (&String, &String)| {
         text.replace(&format!("${{{name}}}"), value)
     };
     values.iter().fold(text.to_owned(), filled)

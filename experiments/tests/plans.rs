@@ -68,8 +68,16 @@ fn steps_follow_the_run_of_their_group_and_know_its_variables() {
             { "name": "DPO", "set": { "loss": "dpo" } },
             { "name": "IPO", "args": ["--method", "ipo"], "set": { "loss": "ipo" } },
         ]},
-        "cells": [{ "name": "a" }, { "name": "b", "then": [], "set": { "loss": "none" } }]
+        "curves": { "loss": "${loss}/loss" },
+        "cells": [{ "name": "a" },
+                  { "name": "b", "command": "kto", "then": [], "set": { "loss": "none" } }]
     }));
+    assert_eq!(all[1].curves["loss"], "ipo/loss");
+    let commands: Vec<&str> = all
+        .iter()
+        .map(|cell| cell.steps[0].command.as_str())
+        .collect();
+    assert_eq!(commands, ["dpo", "dpo", "kto", "kto"]);
     let steps: Vec<usize> = all.iter().map(|cell| cell.steps.len()).collect();
     assert_eq!(steps, [2, 2, 1, 1]);
     let set = [("judge".to_owned(), "rm".to_owned())];
@@ -154,6 +162,7 @@ fn plans_that_cannot_be_meant_are_refused() {
                    { "name": "b", "command": "x", "keep": { "n": "/y" } }]),
             "two steps keep a number",
         ),
+        ("curves", json!({ "loss": "dpo" }), "must be STAGE/METRIC"),
         ("seeds", json!(3), "unknown field"),
     ] {
         let error = refusal(key, value);
