@@ -384,7 +384,16 @@ fn the_plans_of_the_experiments_name_options_that_exist() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let model = common::fixture("llama-untied").display().to_string();
-    let names = ["data", "model", "model_bf16", "reward_model", "judge"];
+    let names = [
+        "data",
+        "model",
+        "model_bf16",
+        "reward_model",
+        "encoder",
+        "judge",
+        "encoder_judge",
+        "base",
+    ];
     let set = names.map(|name| (name.to_owned(), model.clone()));
     for entry in fs::read_dir(common::root().join("experiments/plans")).unwrap() {
         let plan = Plan::read(&entry.unwrap().path()).unwrap();
