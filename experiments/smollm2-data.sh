@@ -33,6 +33,7 @@ gunzip < "$sets/rmb/helpful.jsonl.gz" | shorter 2000 |
     print > (number[prompt] % 5 == 4 ? test : train)
   }'
 prompts < "$out/rmb/test.jsonl" > "$out/rmb/prompts.jsonl"
+prompts < "$out/rmb/train.jsonl" > "$out/rmb/policy-prompts.jsonl"
 
 # HH-RLHF, helpful: the file is in no order.
 gunzip < "$sets/hh-rlhf/helpful-base-test.jsonl.gz" | shorter 900 > "$out/hh-rlhf/all.jsonl"

@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod policies;
 mod refusals;
 #[path = "../../crates/collimate-remote/tests/server/mod.rs"]
 mod server;

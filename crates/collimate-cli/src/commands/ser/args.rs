@@ -197,6 +197,7 @@ impl Layered for Ser {
                 },
             ),
             Flag::of("policy-rewards", "LIST", &["policy_rewards"]).rare(),
+            Flag::of("policy-prompts", "FILE", &["policy_prompts"]).rare(),
             Flag::of("policy-in-loop", "ROUNDS", &["policy_in_loop"]).rare(),
         ]);
         // Policies are trained only if --stop-after asks for them.

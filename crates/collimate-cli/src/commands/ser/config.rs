@@ -150,6 +150,9 @@ pub(crate) struct Config {
     pub(crate) stop_after: StopAfter,
     /// Rewards that policies are trained against; gold is the true reward of the synthetic world.
     pub(crate) policy_rewards: Vec<PolicyReward>,
+    /// Prompts that the policies learn on: one per line, or jsonl rows with `prompt` or `messages`. If
+    /// absent, they come from the pool or, in a simulation, from 5 % of the training pairs.
+    pub(crate) policy_prompts: Option<PathBuf>,
     /// Number of prompts whose answers are compared at the end.
     pub(crate) policy_test_prompts: usize,
     /// Number of rounds in which the policy's own answers become new unlabelled pairs, SER
@@ -207,6 +210,7 @@ impl Default for Config {
             policy_rewards: vec![PolicyReward::Ser],
             policy_test_prompts: 200,
             policy_in_loop: 0,
+            policy_prompts: None,
             policy: policy::for_own_reward_models(),
         }
     }
@@ -304,6 +308,19 @@ impl Config {
 
     /// Refuses contradictory options of the policy stage.
     pub(crate) fn check_policies(&self) -> Result<(), Failure> {
+        match &self.policy_prompts {
+            Some(_) if !self.trains_policies() => {
+                let text = "--policy-prompts has the prompts that policies learn on, but this run \
+                            trains no policy: add --stop-after ppo, or remove --policy-prompts";
+                return Err(text.into());
+            }
+            Some(_) if self.model.is_none() => {
+                let text = "--policy-prompts: the policies of the synthetic world learn on prompts \
+                            of the world: give data and --model too, or remove --policy-prompts";
+                return Err(text.into());
+            }
+            _ => {}
+        }
         if !self.trains_policies() {
             return self.check_no_rounds();
         }

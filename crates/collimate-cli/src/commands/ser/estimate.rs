@@ -83,6 +83,8 @@ fn train_share(config: &Config) -> f64 {
         false => 0.9,
     };
     match writes(config) {
+        // The part of the policies is learnt too if they have prompts of their own.
+        true if config.policy_prompts.is_some() => left * (1.0 - SER_SHARES[0]),
         true => left * SER_SHARES[1],
         false => left,
     }

@@ -8,7 +8,7 @@ use collimate::data::{
 use collimate::recipes::ser::SerData;
 
 use super::config::Config;
-use super::data::{PolicyPrompts, Prepared, drop_equal, prompts};
+use super::data::{PolicyPrompts, Prepared, drop_equal, policy_prompts, prompts};
 use super::real::pool_key;
 use crate::commands::align::pairs::examples;
 use crate::common::{self, Failure};
@@ -18,7 +18,7 @@ use crate::files;
 const FEWEST: usize = 20;
 
 /// Minimum number of different prompts for a policy stage.
-const FEWEST_PROMPTS: usize = 10;
+pub(super) const FEWEST_PROMPTS: usize = 10;
 
 /// The labelled files, as they were read.
 pub(super) struct LabelFiles {
@@ -182,17 +182,20 @@ impl Labels {
         Ok((prepared, about))
     }
 
-    /// Returns the prompts of the policy stage. If there are no test pairs, a tenth of the pool's
-    /// prompts is used to compare answers on.
+    /// Returns the prompts of the policy stage, from a file or else from the pool. If there are no test
+    /// pairs, a tenth of these prompts is used to compare answers on.
     fn policy_prompts(
         &self,
         mut asked: Vec<collimate::core::Prompt>,
         config: &Config,
     ) -> Result<PolicyPrompts, Failure> {
-        if asked.len() < FEWEST_PROMPTS {
+        if let Some(path) = &config.policy_prompts {
+            let held = [prompts(&self.validation), prompts(&self.test)].concat();
+            asked = policy_prompts(path, &held)?;
+        } else if asked.len() < FEWEST_PROMPTS {
             return Err(format!(
                 "{} different prompts in the pool are too few to train a policy on: give at least \
-                 {FEWEST_PROMPTS}, or remove --stop-after ppo",
+                 {FEWEST_PROMPTS} there or with --policy-prompts, or remove --stop-after ppo",
                 asked.len()
             )
             .into());

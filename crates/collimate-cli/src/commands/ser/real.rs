@@ -175,6 +175,7 @@ pub(super) fn inputs(config: &Config) -> Inputs<'_> {
         inputs.files.extend(&config.unlabelled);
     }
     inputs.files.extend(&config.validation);
+    inputs.files.extend(&config.policy_prompts);
     inputs
 }
 
