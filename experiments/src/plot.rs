@@ -45,7 +45,7 @@ pub struct PlotArgs {
 }
 
 /// Draws a metric of every finished cell. A seed has a colour. Cells that differ in anything else have
-/// a solid line, then a line of dashes, then shorter dashes.
+/// a broad pale line, then a line of dashes, then shorter dashes.
 ///
 /// # Errors
 /// Returns an error if the plan or the results cannot be read, no row has the metric, or the file
@@ -132,9 +132,13 @@ fn draw(lines: &[(&Row, Curve)], name: &str) -> Result<String, Box<dyn std::erro
             .draw()?;
         for ((_, curve), (seed, other)) in lines.iter().zip(&parts) {
             let colour = COLOURS[seeds[seed.as_str()] % COLOURS.len()];
-            let style = colour.stroke_width(2);
             let kind = others[other.as_str()] as i32;
             let (dash, dashed) = ((12 / kind.max(1)).max(2), kind > 0);
+            // A line of dashes stays visible where it lies on the solid one.
+            let style = match dashed {
+                false => colour.mix(0.4).stroke_width(5),
+                true => colour.stroke_width(2),
+            };
             let points = curve.iter().map(|(step, value)| (*step as f64, *value));
             let drawn = match dashed {
                 false => chart.draw_series(LineSeries::new(points, style))?,
