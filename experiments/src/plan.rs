@@ -200,6 +200,11 @@ impl Plan {
             axes.insert((*axis).to_owned(), label);
         }
         let keep = group.keep.as_ref().unwrap_or(&self.keep).clone();
+        // A variable of a group may be made of variables of the axes.
+        let own = set.clone();
+        for value in set.values_mut() {
+            *value = fill(value, &own);
+        }
         let command = group.command.as_ref().unwrap_or(&self.command);
         let then = group.then.as_ref().unwrap_or(&self.then);
         let run = Step::run(command, args, config, keep);

@@ -63,13 +63,13 @@ fn steps_follow_the_run_of_their_group_and_know_its_variables() {
     let step = |name: &str, args: &[&str]| json!({ "name": name, "command": "eval prompts", "args": args });
     let all = cells(json!({
         "command": "dpo",
-        "then": [step("judged", &["--model", "${cell}/run/models/${loss}", "--judge", "${judge}"])],
+        "then": [step("judged", &["--model", "${cell}/run/models/${policy}", "--judge", "${judge}"])],
         "axes": { "loss": [
             { "name": "DPO", "set": { "loss": "dpo" } },
             { "name": "IPO", "args": ["--method", "ipo"], "set": { "loss": "ipo" } },
         ]},
         "curves": { "loss": "${loss}/loss" },
-        "cells": [{ "name": "a" },
+        "cells": [{ "name": "a", "set": { "policy": "${loss}" } },
                   { "name": "b", "command": "kto", "then": [], "set": { "loss": "none" } }]
     }));
     assert_eq!(all[1].curves["loss"], "ipo/loss");
