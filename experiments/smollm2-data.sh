@@ -10,10 +10,14 @@ out=${2:?usage: smollm2-data.sh SETS OUT}
 mkdir -p "$out/hh-rlhf" "$out/rmb" "$out/ultrafeedback"
 
 shorter() { awk -v most="$1" 'length <= most'; }
-# The prompt of a row as a row of instruction data, each prompt once.
+text='"([^"\\]|\\.)*"'
+# The prompts of chats of one turn as rows of instruction data, each prompt once.
 prompts() {
-  sed -E 's/^\{"prompt": (\[\{"role": "user", "content": )?("([^"\\]|\\.)*").*/{"instruction": \2}/' |
-    awk '!seen[$0]++'
+  sed -nE 's/^\{"prompt": \[\{"role": "user", "content": ('"$text"')\}\].*/{"instruction": \1}/p' | awk '!seen[$0]++'
+}
+# Texts as chats, so that the model's template renders them in trainings and in tests.
+chats() {
+  sed -E 's/^\{"prompt": ('"$text"'), "chosen": ('"$text"'), "rejected": ('"$text"').*/{"prompt": [{"role": "user", "content": \1}], "chosen": [{"role": "assistant", "content": \3}], "rejected": [{"role": "assistant", "content": \5}]}/'
 }
 
 # Curves in f32 and bf16.
@@ -33,7 +37,8 @@ gunzip < "$sets/rmb/helpful.jsonl.gz" | shorter 2000 |
     print > (number[prompt] % 5 == 4 ? test : train)
   }'
 prompts < "$out/rmb/test.jsonl" > "$out/rmb/prompts.jsonl"
-prompts < "$out/rmb/train.jsonl" > "$out/rmb/policy-prompts.jsonl"
+prompts < "$out/rmb/train.jsonl" |
+  sed -E 's/^\{"instruction": (.*)\}$/{"messages": [{"role": "user", "content": \1}]}/' > "$out/rmb/policy-prompts.jsonl"
 
 # HH-RLHF, helpful: the file is in no order.
 gunzip < "$sets/hh-rlhf/helpful-base-test.jsonl.gz" | shorter 900 > "$out/hh-rlhf/all.jsonl"
@@ -42,8 +47,9 @@ tail -n 200 "$out/hh-rlhf/all.jsonl" > "$out/hh-rlhf/test.jsonl"
 rm "$out/hh-rlhf/all.jsonl"
 
 # UltraFeedback.
-shorter 1600 < "$sets/ultrafeedback/train_clean.jsonl" > "$out/ultrafeedback/train.jsonl"
-shorter 3000 < "$sets/ultrafeedback/eval_clean.jsonl" > "$out/ultrafeedback/test.jsonl"
+shorter 1600 < "$sets/ultrafeedback/train_clean.jsonl" | chats > "$out/ultrafeedback/train.jsonl"
+shorter 3000 < "$sets/ultrafeedback/eval_clean.jsonl" | chats > "$out/ultrafeedback/test.jsonl"
 prompts < "$out/ultrafeedback/test.jsonl" > "$out/ultrafeedback/prompts.jsonl"
 cp "$sets/prompts/vicuna-80.jsonl" "$out/vicuna.jsonl"
 wc -l "$out"/*/*.jsonl "$out"/*.jsonl
+echo "next: experiments instructions --prompts $out/vicuna.jsonl --each 2 --out $out/instructions.jsonl"

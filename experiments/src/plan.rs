@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::Cell;
 use crate::cell::{Effect, merge};
-use crate::step::{Step, fill};
+use crate::step::{self, Step, fill};
 
 /// The axis over which the summary takes the mean.
 pub(crate) const SEED: &str = "seed";
@@ -200,6 +200,10 @@ impl Plan {
             axes.insert((*axis).to_owned(), label);
         }
         let keep = group.keep.as_ref().unwrap_or(&self.keep).clone();
+        ensure!(
+            !set.contains_key(step::CELL),
+            "set.cell: ${{cell}} is the folder of a cell: give the variable another name"
+        );
         // A variable of a group may be made of variables of the axes.
         let own = set.clone();
         for value in set.values_mut() {
@@ -215,6 +219,11 @@ impl Plan {
         let curves = self.curves.iter();
         let curves = curves.map(|(name, place)| (name.clone(), fill(place, &set)));
         cell.curves = curves.collect();
+        if let Some((name, place)) = cell.curves.iter().find(|(_, place)| place.contains("${")) {
+            anyhow::bail!(
+                "curves.{name} is {place:?}: the plan gives this variable no value by `set`"
+            );
+        }
         Ok(cell)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
@@ -44,8 +44,9 @@ pub struct PlotArgs {
     out: PathBuf,
 }
 
-/// Draws a metric of every finished cell. A seed has a colour. Cells that differ in anything else have
-/// a broad pale line, then a line of dashes, then shorter dashes.
+/// Draws a metric of every finished cell that has it. A seed has a colour. Cells of one seed that differ
+/// in anything else have a broad pale line, then a line of dashes, then shorter dashes. If there is
+/// only one seed, every cell has a colour.
 ///
 /// # Errors
 /// Returns an error if the plan or the results cannot be read, no row has the metric, or the file
@@ -55,16 +56,34 @@ pub fn plot(args: &PlotArgs) -> Result<ExitCode> {
     let rows = read_rows(&results)?;
     let rows = newest(&rows);
     let found = cells.iter().filter_map(|cell| rows.get(cell.id.as_str()));
-    let lines: Vec<(&Row, Curve)> = found
-        .filter_map(|row| Some((*row, smooth(row.curves.get(&args.curve)?, args.mean.into()))))
+    let curves: Vec<(&Row, &Curve)> = found
+        .filter_map(|row| Some((*row, row.curves.get(&args.curve)?)))
         .filter(|(_, curve)| !curve.is_empty())
         .collect();
+    let longest = curves.iter().map(|(_, curve)| curve.len()).max();
+    let Some(longest) = longest else {
+        bail!(
+            "{}: no row has a curve {:?}: the plan names metrics under `curves`",
+            results.display(),
+            args.curve
+        );
+    };
+    let mean = usize::from(args.mean);
     ensure!(
-        !lines.is_empty(),
-        "{}: no row has a curve {:?}: the plan names metrics under `curves`",
-        results.display(),
-        args.curve
+        mean <= longest,
+        "--mean {mean} is above the {longest} steps of the longest curve"
     );
+    let lines = curves
+        .iter()
+        .map(|(row, curve)| (*row, smooth(curve, mean)));
+    let lines: Vec<(&Row, Curve)> = lines.filter(|(_, curve)| !curve.is_empty()).collect();
+    if lines.len() < cells.len() {
+        eprintln!(
+            "{} of {} cells are drawn: the others have no result, or no curve in it",
+            lines.len(),
+            cells.len()
+        );
+    }
     let text = draw(&lines, &args.curve).map_err(|error| anyhow!("{}: {error}", plan.name))?;
     std::fs::write(&args.out, text).with_context(|| args.out.display().to_string())?;
     eprintln!("wrote {}", args.out.display());
@@ -131,11 +150,14 @@ fn draw(lines: &[(&Row, Curve)], name: &str) -> Result<String, Box<dyn std::erro
             .axis_desc_style(("sans-serif", 15))
             .draw()?;
         for ((_, curve), (seed, other)) in lines.iter().zip(&parts) {
-            let colour = COLOURS[seeds[seed.as_str()] % COLOURS.len()];
-            let kind = others[other.as_str()] as i32;
+            let (colour, kind) = match seeds.len() {
+                1 => (others[other.as_str()], 0),
+                _ => (seeds[seed.as_str()], others[other.as_str()] as i32),
+            };
+            let colour = COLOURS[colour % COLOURS.len()];
             let (dash, dashed) = ((12 / kind.max(1)).max(2), kind > 0);
             // A line of dashes stays visible where it lies on the solid one.
-            let style = match dashed {
+            let style = match dashed || others.len() == 1 || seeds.len() == 1 {
                 false => colour.mix(0.4).stroke_width(5),
                 true => colour.stroke_width(2),
             };
@@ -144,9 +166,10 @@ fn draw(lines: &[(&Row, Curve)], name: &str) -> Result<String, Box<dyn std::erro
                 false => chart.draw_series(LineSeries::new(points, style))?,
                 true => chart.draw_series(DashedLineSeries::new(points, dash, 6, style))?,
             };
-            let label = match seeds.len() {
-                1 => other.clone(),
-                _ => format!("{other}, seed {seed}"),
+            let label = match (other.as_str(), seeds.len()) {
+                ("", _) => format!("seed {seed}"),
+                (other, 1) => other.to_owned(),
+                (other, _) => format!("{other}, seed {seed}"),
             };
             let gap = if dashed { 6 } else { 0 };
             drawn.label(label).legend(move |place| {

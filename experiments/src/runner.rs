@@ -65,14 +65,24 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let stop = stop_on_signals();
     let mut queue = pending.into_iter();
     let mut running: Vec<Run<'_>> = Vec::new();
-    let (mut finished, mut failed) = (0, 0);
+    let mut tally = Tally {
+        work: &work,
+        results: &results,
+        keep: args.keep,
+        total,
+        finished: 0,
+        failed: 0,
+    };
     loop {
         let asked = stop.load(Ordering::SeqCst);
         while !asked
             && running.len() < jobs
             && let Some((cell, args)) = queue.next()
         {
-            running.push(work.start(cell, args)?);
+            match work.finished(cell) {
+                Some(row) => tally.add(cell, &row)?,
+                None => running.push(work.start(cell, args)?),
+            }
         }
         if running.is_empty() {
             break;
@@ -85,28 +95,25 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
                 running.push(run);
                 continue;
             };
-            if status.success() && run.has_more() {
-                if !asked {
-                    work.next(&mut run)?;
-                    running.push(run);
+            if status.success() {
+                work.note(&run)?;
+                if run.has_more() {
+                    if !asked {
+                        work.next(&mut run)?;
+                        running.push(run);
+                    }
+                    continue;
                 }
-                continue;
             }
-            let Some(row) = work.row(&run, status, asked)? else {
-                continue;
-            };
-            append(&results, &row)?;
-            match row.is_ok() {
-                true => finished += 1,
-                false => failed += 1,
-            }
-            eprintln!("[{}/{total}] {}", finished + failed, work.line(&run, &row));
-            if row.is_ok() && !args.keep {
-                work.tidy(run.cell)?;
+            if let Some(row) = work.ended(&run, status, asked) {
+                tally.add(run.cell, &row)?;
             }
         }
         std::thread::sleep(LOOK_EVERY);
     }
+    let Tally {
+        finished, failed, ..
+    } = tally;
     let path = results.display();
     eprintln!("{finished} of {total} finished, {failed} failed; results: {path}");
     Ok(match stop.load(Ordering::SeqCst) {
@@ -117,6 +124,32 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
         false if finished < total => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     })
+}
+
+/// Counts and stores the results of cells.
+struct Tally<'a> {
+    work: &'a Work<'a>,
+    results: &'a Path,
+    keep: bool,
+    total: usize,
+    finished: usize,
+    failed: usize,
+}
+
+impl Tally<'_> {
+    fn add(&mut self, cell: &Cell, row: &Row) -> Result<()> {
+        append(self.results, row)?;
+        match row.is_ok() {
+            true => self.finished += 1,
+            false => self.failed += 1,
+        }
+        let (number, total) = (self.finished + self.failed, self.total);
+        eprintln!("[{number}/{total}] {}", self.work.line(cell, row));
+        if row.is_ok() && !self.keep {
+            self.work.tidy(cell)?;
+        }
+        Ok(())
+    }
 }
 
 /// Estimates the hours that cells take: the mean time of finished cells of the same group, or else the

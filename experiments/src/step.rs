@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 
 /// Name of the first step, and of its folder.
 pub(crate) const RUN: &str = "run";
+/// File of a cell with the hash of the program that began it.
+pub(crate) const BEGAN: &str = "began";
 /// The variable for the folder of the cell.
 pub(crate) const CELL: &str = "cell";
 
@@ -60,10 +62,17 @@ impl Step {
         let Self { name, command, .. } = self;
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         ensure!(
-            !name.is_empty() && name.chars().all(is_name) && (name == RUN) == first,
-            "{name:?} cannot be the name of a step: take letters, digits, - and _, and not {RUN}"
+            !name.is_empty()
+                && name.chars().all(is_name)
+                && (name == RUN) == first
+                && name != BEGAN,
+            "{name:?} cannot be the name of a step: take letters, digits, - and _, and neither {RUN} \
+             nor {BEGAN}"
         );
         ensure!(!command.is_empty(), "step {name}: command is missing");
+        if let Some((field, place)) = self.keep.iter().find(|(_, place)| place.contains("${")) {
+            bail!("keep.{field} is {place:?}: the plan gives this variable no value by `set`");
+        }
         if let Some(path) = self.args.iter().find(|arg| Path::new(arg).is_absolute()) {
             bail!("{path} is a path of one machine: write ${{name}} and give --set name=…");
         }
@@ -105,7 +114,11 @@ impl Step {
     }
 
     pub(crate) fn filled(&self, values: &[(String, String)]) -> Result<Vec<String>> {
-        let values = values.iter().cloned().collect();
+        let values: BTreeMap<String, String> = values.iter().cloned().collect();
+        ensure!(
+            !values.contains_key(CELL),
+            "${{{CELL}}} is the folder of a cell: give the variable another name"
+        );
         let args: Vec<String> = self.args.iter().map(|arg| fill(arg, &values)).collect();
         match variables(&args).iter().find(|name| **name != CELL) {
             Some(name) => bail!("${{{name}}} has no value: give --set {name}=VALUE"),

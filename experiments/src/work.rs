@@ -20,7 +20,7 @@ const PLOTS: &str = "plots";
 const CONFIG: &str = "config.json";
 /// File with the metrics of a run.
 const METRICS: &str = "metrics.jsonl";
-/// File that a run writes last.
+/// File with the numbers of a run.
 const SUMMARY: &str = "summary.json";
 
 /// The work folder of a plan, and the program that fills it.
@@ -44,6 +44,7 @@ pub(crate) struct Run<'a> {
     /// Index of the running step.
     step: usize,
     resumed: bool,
+    /// Start of the running step.
     started: Instant,
     asked: bool,
 }
@@ -56,15 +57,11 @@ impl<'a> Work<'a> {
     /// Starts the first unfinished program of a cell, or resumes it.
     pub(crate) fn start<'c>(&self, cell: &'c Cell, args: Vec<Vec<String>>) -> Result<Run<'c>> {
         let path = |name: &str| self.path(&cell.id, name);
-        let summary = |step: &Step| path(&step.name).join(SUMMARY).exists();
-        let last = cell.steps.len() - 1;
-        // The last step runs again, because its numbers and its status are not in a row yet.
-        let step = cell.steps[..last].iter().take_while(|step| summary(step));
-        let step = step.count();
-        let resumed = path(RUN).join(CONFIG).exists();
+        let step = self.seconds(cell).len().min(cell.steps.len() - 1);
+        let resumed = step > 0 || path(RUN).join(CONFIG).exists();
         if !resumed {
             fs::create_dir_all(path(""))
-                .and_then(|()| fs::write(path("began"), &self.program.binary))
+                .and_then(|()| fs::write(path(step::BEGAN), &self.program.binary))
                 .with_context(|| path("").display().to_string())?;
         }
         Ok(Run {
@@ -78,11 +75,40 @@ impl<'a> Work<'a> {
         })
     }
 
+    /// Notes that the running step has ended well.
+    pub(crate) fn note(&self, run: &Run<'_>) -> Result<()> {
+        let path = self.done(&run.cell.id, &run.cell.steps[run.step]);
+        let seconds = run.started.elapsed().as_secs_f64();
+        fs::write(&path, format!("{seconds:.1}\n")).with_context(|| path.display().to_string())
+    }
+
     /// Starts the step after a finished one.
     pub(crate) fn next(&self, run: &mut Run<'_>) -> Result<()> {
         run.step += 1;
         run.child = self.child(run.cell, run.step, &run.args[run.step])?;
+        run.started = Instant::now();
         Ok(())
+    }
+
+    /// Returns the file that notes the end of a step.
+    fn done(&self, id: &str, step: &Step) -> PathBuf {
+        self.path(id, &format!("{}.done", step.name))
+    }
+
+    /// Returns the seconds of the steps that have ended well, up to the first that has not.
+    fn seconds(&self, cell: &Cell) -> Vec<f64> {
+        let steps = cell.steps.iter();
+        let seconds = steps.map_while(|step| {
+            let text = fs::read_to_string(self.done(&cell.id, step)).ok()?;
+            text.trim().parse().ok()
+        });
+        seconds.collect()
+    }
+
+    /// Returns the row of a cell whose steps have all ended, but whose row is not in the results.
+    pub(crate) fn finished(&self, cell: &Cell) -> Option<Row> {
+        let ended = self.seconds(cell).len() == cell.steps.len();
+        ended.then(|| self.row(cell, Some(0), true))
     }
 
     /// Returns a file beside the folder of a step.
@@ -103,8 +129,9 @@ impl<'a> Work<'a> {
         let place = format!("${{{}}}", step::CELL);
         let resumed = out.join(CONFIG).exists();
         let start = || {
-            // A command that cannot be resumed leaves no configuration.
-            if !resumed && out.exists() {
+            // An evaluation has no configuration and cannot be resumed, but it may go on from the
+            // judgements in its folder if it has not ended.
+            if !resumed && out.join(SUMMARY).exists() {
                 fs::remove_dir_all(&out)?;
             }
             let mut child = Command::new(&self.program.path);
@@ -135,25 +162,28 @@ impl<'a> Work<'a> {
     }
 
     /// Makes the row of a program that has ended; none if the program was asked to stop.
-    pub(crate) fn row(
-        &self,
-        run: &Run<'_>,
-        status: ExitStatus,
-        asked: bool,
-    ) -> Result<Option<Row>> {
-        let cell = run.cell;
+    pub(crate) fn ended(&self, run: &Run<'_>, status: ExitStatus, asked: bool) -> Option<Row> {
         // Statuses with which a shell and `collimate` report a program that was asked to stop.
         let asked = asked || matches!(status.code(), Some(130 | 143));
         if !status.success() && asked {
-            return Ok(None);
+            return None;
         }
+        let mut row = self.row(run.cell, status.code(), run.resumed);
+        if !row.is_ok() {
+            row.seconds += round(run.started.elapsed().as_secs_f64());
+        }
+        Some(row)
+    }
+
+    /// Makes a row with the seconds of the steps that have ended well.
+    fn row(&self, cell: &Cell, status: Option<i32>, resumed: bool) -> Row {
         let binary = self.program.binary.clone();
-        let began = fs::read_to_string(self.path(&cell.id, "began")).ok();
-        let (fields, curves) = match status.success() {
-            true => (self.fields(cell)?, self.curves(cell)?),
-            false => Default::default(),
+        let began = fs::read_to_string(self.path(&cell.id, step::BEGAN)).ok();
+        let (fields, curves) = match status {
+            Some(0) => (self.fields(cell), self.curves(cell)),
+            _ => Default::default(),
         };
-        Ok(Some(Row {
+        Row {
             plan: self.plan.to_owned(),
             id: cell.id.clone(),
             cell: cell.name.clone(),
@@ -162,51 +192,51 @@ impl<'a> Work<'a> {
             dirty: self.program.dirty,
             began: began.filter(|began| *began != binary),
             binary,
-            resumed: run.resumed,
+            resumed,
             machine: self.program.machine.clone(),
             threads: self.threads,
-            seconds: (run.started.elapsed().as_secs_f64() * 10.0).round() / 10.0,
-            status: status.code(),
+            seconds: round(self.seconds(cell).iter().sum()),
+            status,
             fields,
             curves,
-        }))
+        }
     }
 
     /// Returns the kept metrics of a finished cell, with six digits.
-    fn curves(&self, cell: &Cell) -> Result<BTreeMap<String, Curve>> {
+    fn curves(&self, cell: &Cell) -> BTreeMap<String, Curve> {
         let mut all = BTreeMap::new();
         for (name, place) in &cell.curves {
             let path = self.path(&cell.id, RUN).join(METRICS);
-            let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-            let curve = curve(&text, place);
+            let curve = curve(&fs::read_to_string(&path).unwrap_or_default(), place);
             if curve.is_empty() {
                 eprintln!("{}: {} has no {place}", cell.name, path.display());
             }
             all.insert(name.clone(), curve);
         }
-        Ok(all)
+        all
     }
 
     /// Returns the kept numbers of a finished cell.
-    fn fields(&self, cell: &Cell) -> Result<BTreeMap<String, Value>> {
+    fn fields(&self, cell: &Cell) -> BTreeMap<String, Value> {
         let mut all = BTreeMap::new();
         for step in &cell.steps {
             let path = self.path(&cell.id, &step.name).join(SUMMARY);
-            let named = || path.display().to_string();
-            let text = fs::read(&path).with_context(named)?;
-            let fields = step.select(&serde_json::from_slice(&text).with_context(named)?);
+            let summary = fs::read(&path).ok();
+            let summary = summary.and_then(|text| serde_json::from_slice(&text).ok());
+            let fields = step.select(&summary.unwrap_or_default());
             if let Some(name) = step.keep.keys().find(|name| !fields.contains_key(*name)) {
-                eprintln!("{}: {} has no number {name}", cell.name, named());
+                eprintln!("{}: {} has no number {name}", cell.name, path.display());
             }
             all.extend(fields);
         }
-        Ok(all)
+        all
     }
 
     /// Writes a row as a line for the terminal. The last line of standard error may contain paths
     /// of this machine, so results do not hold it.
-    pub(crate) fn line(&self, run: &Run<'_>, row: &Row) -> String {
-        let log = self.beside(run.cell, run.step, "stderr.log");
+    pub(crate) fn line(&self, cell: &Cell, row: &Row) -> String {
+        let failed = self.seconds(cell).len().min(cell.steps.len() - 1);
+        let log = self.beside(cell, failed, "stderr.log");
         let text = fs::read(&log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let last = text.lines().rfind(|line| !line.trim().is_empty());
@@ -229,6 +259,11 @@ impl<'a> Work<'a> {
         }
         Ok(())
     }
+}
+
+/// Rounds to a tenth.
+fn round(seconds: f64) -> f64 {
+    (seconds * 10.0).round() / 10.0
 }
 
 /// Reads a metric from lines with `stage`, `step` and numbers.

@@ -85,6 +85,9 @@ fn steps_follow_the_run_of_their_group_and_know_its_variables() {
     let judged = ["--model", "${cell}/run/models/ipo", "--judge", "rm"];
     assert_eq!(all[1].filled(&set).unwrap()[1], judged);
     assert_eq!(all[1].steps[0].args, ["--method", "ipo"]);
+    let own = [("cell".to_owned(), "x".to_owned())];
+    let error = all[0].filled(&own).unwrap_err().to_string();
+    assert!(error.contains("give the variable another name"), "{error}");
     let error = all[0].filled(&[]).unwrap_err().to_string();
     assert_eq!(error, "${judge} has no value: give --set judge=VALUE");
 }
@@ -155,7 +158,19 @@ fn plans_that_cannot_be_meant_are_refused() {
             json!([{ "name": "../up", "command": "x" }]),
             "cannot be the name of a step",
         ),
+        (
+            "then",
+            json!([{ "name": "began", "command": "x" }]),
+            "cannot be the name of a step",
+        ),
         ("then", json!([{ "name": "a" }]), "command is missing"),
+        ("keep", json!({ "n": "/x/${loss}" }), "no value by `set`"),
+        ("curves", json!({ "n": "${loss}/y" }), "no value by `set`"),
+        (
+            "cells",
+            json!([{ "name": "a", "set": { "cell": "x" } }]),
+            "give the variable another name",
+        ),
         (
             "then",
             json!([{ "name": "a", "command": "x", "keep": { "n": "/x" } },

@@ -29,8 +29,11 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+case "$command" in
+  eval*) if [ $resume = yes ] || [ -e "$out/summary.json" ]; then echo "error: $out has ended" >&2; exit 4; fi ;;
+  *) mkdir -p "$out"; echo '{}' > "$out/config.json" ;;
+esac
 mkdir -p "$out/checkpoints" "$out/plots"
-echo '{}' > "$out/config.json"
 echo "$command seed=$seed resume=$resume threads=$RAYON_NUM_THREADS data=$data config=$config" >> "$CALLS"
 case "$mode" in
   fail) if [ "$seed" = 1 ] && [ ! -e "$GATE" ]; then echo "error: no rows" >&2; exit 3; fi ;;
@@ -277,7 +280,7 @@ fn steps_run_one_after_the_other_and_a_stopped_cell_repeats_only_the_step_that_w
     for (call, start) in calls.iter().zip([
         "dpo seed=1 resume=no",
         "eval instructions seed=7 resume=no",
-        "eval instructions seed=7 resume=yes",
+        "eval instructions seed=7 resume=no",
         "eval instructions seed=7 resume=no",
     ]) {
         assert!(call.starts_with(start), "{call}");
@@ -285,6 +288,23 @@ fn steps_run_one_after_the_other_and_a_stopped_cell_repeats_only_the_step_that_w
     }
     let kept = json!({ "ser": 0.1, "rule": 0.7, "judge": 0.7 });
     assert_eq!((json!(row.fields), row.resumed), (kept, true));
+    // The row is lost, and the models are gone: the cell has still ended.
+    let results = place.path("docs/results/tiny.jsonl");
+    fs::remove_file(&results).unwrap();
+    assert_eq!(place.run(&[]), Some(0));
+    assert_eq!(
+        (place.calls().len(), &place.rows()[0].fields),
+        (4, &row.fields)
+    );
+    // The summary alone does not make the last evaluation an ended one.
+    let cell = place.path("runs/experiments/tiny").join(&row.id);
+    fs::remove_file(cell.join("judge.done")).unwrap();
+    fs::remove_file(&results).unwrap();
+    assert_eq!(place.run(&[]), Some(0));
+    assert_eq!(
+        (place.calls().len(), &place.rows()[0].fields),
+        (5, &row.fields)
+    );
     let list = text(&place.output("list", &[]));
     let commands = "collimate dpo --data ${data} --seed 1; collimate eval instructions --mode wait";
     assert!(list.contains(commands), "{list}");
@@ -335,8 +355,9 @@ fn curves_are_kept_step_by_step_and_drawn() {
     assert!(drawn.status.success(), "{}", text(&drawn));
     let svg = fs::read_to_string(place.path("loss.svg")).unwrap();
     assert!(svg.contains("seed 1") && svg.contains("seed 2"), "{svg}");
+    assert!(!svg.contains(", seed"), "{svg}");
     let long = text(&place.output("plot", &["--out", "loss.svg", "--mean", "5"]));
-    assert!(long.contains("no row has a curve"), "{long}");
+    assert!(long.contains("--mean 5 is above the 4 steps"), "{long}");
 }
 
 #[test]
