@@ -2,7 +2,7 @@
 
 mod accuracy;
 mod answers;
-mod cases;
+pub(crate) mod cases;
 mod choices;
 mod exact;
 mod instructions;

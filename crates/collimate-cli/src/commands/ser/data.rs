@@ -1,7 +1,6 @@
 //! Sources of the pairs: the synthetic world, or files.
 
 use std::collections::HashSet;
-use std::path::Path;
 
 use collimate::core::{Key, PreferencePair, Prompt};
 use collimate::data::{
@@ -14,12 +13,10 @@ use collimate::recipes::world::{plain_texts, world_pairs};
 use collimate::world::World;
 
 use super::config::Config;
-use super::labels::FEWEST_PROMPTS;
+use super::policy_prompts;
 use crate::commands::align::pairs::examples;
-use crate::commands::generate::prompts as asked;
 use crate::common::{self, Failure};
 use crate::files::{self, parts};
-use crate::runs;
 
 /// The data parts of a run, before the labelled seed is drawn.
 pub(crate) struct Parts {
@@ -77,37 +74,6 @@ pub(super) fn prompts(pairs: &[PreferencePair]) -> Vec<Prompt> {
         .collect()
 }
 
-/// Reads the different prompts that policies learn on. Prompts on which they are measured are left
-/// out.
-///
-/// # Errors
-/// Returns an error if the file cannot be read, or too few prompts are left.
-pub(super) fn policy_prompts(path: &Path, held: &[Prompt]) -> Result<Vec<Prompt>, Failure> {
-    runs::check_lasting([&path.to_owned()])?;
-    let asked = asked::read(&[], Some(path))?;
-    let mut seen: HashSet<&Prompt> = held.iter().collect();
-    let shared = asked.iter().filter(|asked| seen.contains(&asked.prompt));
-    let shared = shared.count();
-    let new = asked.iter().filter(|asked| seen.insert(&asked.prompt));
-    let prompts: Vec<Prompt> = new.map(|asked| asked.prompt.clone()).collect();
-    if shared > 0 {
-        common::tell(&format!(
-            "{}: {shared} prompts are left out, because answers to them are compared",
-            path.display()
-        ));
-    }
-    if prompts.len() < FEWEST_PROMPTS {
-        return Err(format!(
-            "{}: {} different prompts are too few to train a policy on: give at least \
-             {FEWEST_PROMPTS}",
-            path.display(),
-            prompts.len()
-        )
-        .into());
-    }
-    Ok(prompts)
-}
-
 /// The data of a run, split and checked to tokenise.
 pub(crate) struct Prepared {
     pub(crate) pretrain: Vec<SftExample>,
@@ -148,9 +114,14 @@ impl Parts {
             watched: prompts(&self.validation),
             test: prompts(&self.test),
         };
-        if let Some(path) = &config.policy_prompts {
+        // An encoder is not fine-tuned, and has no policy.
+        if let Some(path) = config
+            .policy_prompts
+            .as_ref()
+            .filter(|_| !self.sft.is_empty())
+        {
             let held = [&policy.watched[..], &policy.test].concat();
-            policy.train = policy_prompts(path, &held)?;
+            policy.train = policy_prompts::of(path, &self.train, &held)?;
         }
         policy.test.truncate(config.policy_test_prompts);
         let (train, validation, test) = (self.train, self.validation, self.test);

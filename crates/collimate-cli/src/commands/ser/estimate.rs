@@ -8,6 +8,7 @@ use collimate::train::TrainConfig;
 use super::config::Config;
 use super::data;
 use super::labels::{LabelFiles, Labels, candidates};
+use super::policy_prompts;
 use super::real::pool_key;
 use crate::common::Failure;
 use crate::own::OnData;
@@ -105,6 +106,7 @@ pub(super) fn check_rows(config: &Config, tokenizer: &TextTokenizer) -> Result<(
     }
     let files = LabelFiles::read(config)?;
     let (candidates, _) = candidates(config)?;
+    policy_prompts::check(config)?;
     if config.policy_source.is_some() || config.labelled_by.is_some() {
         return Ok(());
     }

@@ -8,7 +8,8 @@ use collimate::data::{
 use collimate::recipes::ser::SerData;
 
 use super::config::Config;
-use super::data::{PolicyPrompts, Prepared, drop_equal, policy_prompts, prompts};
+use super::data::{PolicyPrompts, Prepared, drop_equal, prompts};
+use super::policy_prompts::{self, FEWEST_PROMPTS};
 use super::real::pool_key;
 use crate::commands::align::pairs::examples;
 use crate::common::{self, Failure};
@@ -16,9 +17,6 @@ use crate::files;
 
 /// Minimum number of labelled pairs to train a reward model on.
 const FEWEST: usize = 20;
-
-/// Minimum number of different prompts for a policy stage.
-pub(super) const FEWEST_PROMPTS: usize = 10;
 
 /// The labelled files, as they were read.
 pub(super) struct LabelFiles {
@@ -191,7 +189,7 @@ impl Labels {
     ) -> Result<PolicyPrompts, Failure> {
         if let Some(path) = &config.policy_prompts {
             let held = [prompts(&self.validation), prompts(&self.test)].concat();
-            asked = policy_prompts(path, &held)?;
+            asked = policy_prompts::of(path, &self.labelled, &held)?;
         } else if asked.len() < FEWEST_PROMPTS {
             return Err(format!(
                 "{} different prompts in the pool are too few to train a policy on: give at least \

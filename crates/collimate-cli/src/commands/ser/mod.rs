@@ -11,6 +11,7 @@ mod handed_on;
 mod judged;
 mod labels;
 mod own_labels;
+mod policy_prompts;
 mod real;
 
 use std::path::Path;

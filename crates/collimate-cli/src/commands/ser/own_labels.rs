@@ -11,6 +11,7 @@ use super::config::Config;
 use super::data::Prepared;
 use super::judged::{self, Labeller};
 use super::labels::{LabelFiles, Labels, candidates};
+use super::policy_prompts;
 use crate::commands::reward::check_pooling;
 use crate::common::{self, Failure};
 use crate::start::Start;
@@ -65,6 +66,7 @@ fn prepared<'a>(
     let tokenizer = start.tokenizer()?;
     let files = LabelFiles::read(config)?;
     let (mut candidates, read) = candidates(config)?;
+    policy_prompts::check(config)?;
     let writer = Writer::open(config, start.device)?;
     let labeller = Labeller::open(config, start.device)?;
     let about = files.about(config) + &read;
