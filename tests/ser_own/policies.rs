@@ -23,7 +23,10 @@ fn policies_learn_on_the_prompts_of_a_file() {
     write_rows(&folder.join("asked.jsonl"), &rows);
     let more = ["--test", "test.jsonl", "--policy-prompts", "asked.jsonl"];
     let told = ser(&folder, "run", &[&POLICIES[..], &more].concat());
-    assert!(told.contains("answers to them are compared: 2\n"), "{told}");
+    assert!(
+        told.contains("answers to them are watched or compared: 2\n"),
+        "{told}"
+    );
     let summary = json(&folder.join("run/summary.json"));
     assert!(summary["ppo"]["win_rate"]["ser"].is_f64(), "{summary}");
 
@@ -65,7 +68,7 @@ fn prompts_for_policies_that_cannot_be_used_are_refused() {
     fs::write(folder.join("few.txt"), "one\ntwo\ntwo\n").unwrap();
     let said = with(&[&POLICIES[..], &["--policy-prompts", "few.txt"]].concat());
     assert!(
-        said.contains("few.txt: 2 different prompts are too few"),
+        said.contains("few.txt: 2 different prompts that can be used are too few"),
         "{said}"
     );
     let said = refusal(&[&POLICIES[..], &["--policy-prompts", "few.txt"]].concat());

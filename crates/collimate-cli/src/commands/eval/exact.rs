@@ -135,7 +135,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             let (tokens, most) = policy.room(prompt)?;
             if tokens >= most {
                 return Err(format!(
-                    "{}:{}: {tokens} tokens, but {} takes {most}: remove the row",
+                    "{}:{}: {tokens} tokens leave no room for an answer, because {} takes {most}: remove \
+                     the row",
                     args.data.display(),
                     question.line,
                     policy.name

@@ -48,6 +48,13 @@ impl Out {
         if path.join(SUMMARY).exists() {
             return Err(format!("--out {shown} holds other results: give another --out").into());
         }
+        if let Some(file) = path.ancestors().find(|above| above.is_file()) {
+            return Err(format!(
+                "--out {shown}: {} is a file: name a folder below a folder",
+                file.display()
+            )
+            .into());
+        }
         common::check_writable_folder(path)?;
         Ok(Some(Self(path.to_owned())))
     }

@@ -69,7 +69,10 @@ impl Policy {
             Ok(_) => Ok(()),
             Err(GenerateError::Interrupted) => {
                 let all = prompts.len();
-                let text = format!("stopped: {count} of {all} answers of {}", self.name);
+                let text = format!(
+                    "stopped: {count} of {all} answers of {}; answers are kept only at the end, so the same command starts anew",
+                    self.name
+                );
                 Err(Interrupted(text).into())
             }
             Err(error) => Err(said(error, &[])),

@@ -121,7 +121,7 @@ impl Parts {
             .filter(|_| !self.sft.is_empty())
         {
             let held = [&policy.watched[..], &policy.test].concat();
-            policy.train = policy_prompts::of(path, &self.train, &held)?;
+            policy.train = policy_prompts::of(path, &self.train, &held, config, tokenizer)?;
         }
         policy.test.truncate(config.policy_test_prompts);
         let (train, validation, test) = (self.train, self.validation, self.test);

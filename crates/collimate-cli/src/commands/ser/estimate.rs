@@ -106,7 +106,7 @@ pub(super) fn check_rows(config: &Config, tokenizer: &TextTokenizer) -> Result<(
     }
     let files = LabelFiles::read(config)?;
     let (candidates, _) = candidates(config)?;
-    policy_prompts::check(config)?;
+    policy_prompts::check(config, tokenizer)?;
     if config.policy_source.is_some() || config.labelled_by.is_some() {
         return Ok(());
     }

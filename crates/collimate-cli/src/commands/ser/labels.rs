@@ -159,7 +159,7 @@ impl Labels {
         let mut policy = PolicyPrompts::default();
         let mut held_out = Vec::new();
         if config.trains_policies() {
-            policy = self.policy_prompts(asked, config)?;
+            policy = self.policy_prompts(asked, config, tokenizer)?;
             // The model was not fine-tuned on these answers.
             held_out = examples(&self.labelled);
         }
@@ -186,10 +186,11 @@ impl Labels {
         &self,
         mut asked: Vec<collimate::core::Prompt>,
         config: &Config,
+        tokenizer: &TextTokenizer,
     ) -> Result<PolicyPrompts, Failure> {
         if let Some(path) = &config.policy_prompts {
             let held = [prompts(&self.validation), prompts(&self.test)].concat();
-            asked = policy_prompts::of(path, &self.labelled, &held)?;
+            asked = policy_prompts::of(path, &self.labelled, &held, config, tokenizer)?;
         } else if asked.len() < FEWEST_PROMPTS {
             return Err(format!(
                 "{} different prompts in the pool are too few to train a policy on: give at least \

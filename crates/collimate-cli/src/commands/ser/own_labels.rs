@@ -66,7 +66,7 @@ fn prepared<'a>(
     let tokenizer = start.tokenizer()?;
     let files = LabelFiles::read(config)?;
     let (mut candidates, read) = candidates(config)?;
-    policy_prompts::check(config)?;
+    policy_prompts::check(config, &tokenizer)?;
     let writer = Writer::open(config, start.device)?;
     let labeller = Labeller::open(config, start.device)?;
     let about = files.about(config) + &read;

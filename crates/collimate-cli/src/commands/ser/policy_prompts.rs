@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use collimate::core::{Message, PreferencePair, Prompt, Role};
-use collimate::data::{DataError, Input};
+use collimate::data::{DataError, Input, TextTokenizer};
 
 use super::config::Config;
 use crate::commands::eval::cases::question;
@@ -16,15 +16,17 @@ use crate::runs;
 pub(super) const FEWEST_PROMPTS: usize = 10;
 
 /// Refuses a file of prompts that cannot be used, before a run writes anything.
-pub(super) fn check(config: &Config) -> Result<(), Failure> {
-    match &config.policy_prompts {
-        Some(path) => read(path).and_then(|read| enough(path, &read)),
-        None => Ok(()),
-    }
+pub(super) fn check(config: &Config, tokenizer: &TextTokenizer) -> Result<(), Failure> {
+    let Some(path) = &config.policy_prompts else {
+        return Ok(());
+    };
+    let mut asked = read(path)?;
+    retain_short(path, &mut asked, config, tokenizer)?;
+    enough(path, &asked)
 }
 
-/// Returns the different prompts of a file. Prompts on which the policies are measured are left out.
-/// If the prompts of the pairs are messages, a text becomes a message of the user, because the chat
+/// Returns the different prompts of a file. Prompts on which the policies are measured are left out, and
+/// prompts that leave no room for a response. If the prompts of the pairs are messages, a text becomes a message of the user, because the chat
 /// template gives messages other tokens.
 ///
 /// # Errors
@@ -33,6 +35,8 @@ pub(super) fn of(
     path: &PathBuf,
     pairs: &[PreferencePair],
     held: &[Prompt],
+    config: &Config,
+    tokenizer: &TextTokenizer,
 ) -> Result<Vec<Prompt>, Failure> {
     let mut asked = read(path)?;
     let shown = path.display();
@@ -63,10 +67,17 @@ pub(super) fn of(
     let shared = before - asked.len();
     if shared > 0 {
         common::tell(&format!(
-            "{shown}: prompts left out, because answers to them are compared: {shared}"
+            "{shown}: prompts left out, because answers to them are watched or compared: {shared}"
         ));
     }
     asked.retain(|prompt| seen.insert(question(prompt)));
+    let long = retain_short(path, &mut asked, config, tokenizer)?;
+    if long > 0 {
+        common::tell(&format!(
+            "{shown}: prompts left out, because no response of {} tokens fits behind them: {long}",
+            config.policy.ppo.max_new_tokens
+        ));
+    }
     enough(path, &asked)?;
     Ok(asked)
 }
@@ -84,12 +95,32 @@ fn read(path: &PathBuf) -> Result<Vec<Prompt>, Failure> {
     Ok(asked.into_iter().map(|asked| asked.prompt).collect())
 }
 
+/// Removes prompts that leave no room for a response, and returns their number.
+fn retain_short(
+    path: &Path,
+    asked: &mut Vec<Prompt>,
+    config: &Config,
+    tokenizer: &TextTokenizer,
+) -> Result<usize, Failure> {
+    let policy = &config.policy;
+    let room = policy.max_length.saturating_sub(policy.ppo.max_new_tokens);
+    let lengths = asked
+        .iter()
+        .map(|prompt| Ok(tokenizer.encode_prompt(prompt)?.len()));
+    let lengths: Result<Vec<usize>, DataError> = lengths.collect();
+    let lengths = lengths.map_err(|error| format!("{}: {error}", path.display()))?;
+    let before = asked.len();
+    let mut lengths = lengths.into_iter();
+    asked.retain(|_| lengths.next().is_none_or(|length| length <= room));
+    Ok(before - asked.len())
+}
+
 fn enough(path: &Path, prompts: &[Prompt]) -> Result<(), Failure> {
     let different: HashSet<String> = prompts.iter().map(question).collect();
     if different.len() < FEWEST_PROMPTS {
         return Err(format!(
-            "{}: {} different prompts are too few to train a policy on: give at least \
-             {FEWEST_PROMPTS}",
+            "{}: {} different prompts that can be used are too few to train a policy on: give at \
+             least {FEWEST_PROMPTS}",
             path.display(),
             different.len()
         )
@@ -101,6 +132,7 @@ fn enough(path: &Path, prompts: &[Prompt]) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use collimate::core::Completion;
+    use collimate::data::ChatFallback;
 
     use super::*;
 
@@ -112,13 +144,33 @@ mod tests {
         PreferencePair::new(prompt, Completion::from("good"), Completion::from("bad"))
     }
 
-    /// Reads prompts `0` to `11` and `3` again, as texts.
+    fn tokenizer() -> TextTokenizer {
+        let folder = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/fixtures/hf/llama-untied"
+        );
+        let tokenizer = TextTokenizer::from_folder(Path::new(folder)).unwrap();
+        tokenizer.with_chat_fallback(ChatFallback::Plain)
+    }
+
     fn asked(pairs: &[PreferencePair], held: &[Prompt]) -> Result<Vec<Prompt>, Failure> {
+        asked_with(200, pairs, held)
+    }
+
+    /// Reads prompts `0` to `11` and `3` again, as texts.
+    fn asked_with(
+        max_length: usize,
+        pairs: &[PreferencePair],
+        held: &[Prompt],
+    ) -> Result<Vec<Prompt>, Failure> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("prompts.txt");
         let lines: Vec<String> = (0..12).chain([3]).map(|n| format!("{n}\n")).collect();
         std::fs::write(&path, lines.concat()).unwrap();
-        of(&path, pairs, held)
+        let mut config = Config::default();
+        config.policy.max_length = max_length;
+        config.policy.ppo.max_new_tokens = 8;
+        of(&path, pairs, held, &config, &tokenizer())
     }
 
     #[test]
@@ -141,6 +193,18 @@ mod tests {
     fn held_prompts_do_not_count() {
         let held: Vec<Prompt> = (0..3).map(|n| chat(&n.to_string())).collect();
         let error = asked(&[pair(chat("x"))], &held).unwrap_err().to_string();
-        assert!(error.contains("9 different prompts are too few"), "{error}");
+        assert!(
+            error.contains("9 different prompts that can be used"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn prompts_without_room_for_a_response_do_not_count() {
+        let error = asked_with(8, &[], &[]).unwrap_err().to_string();
+        assert!(
+            error.contains("0 different prompts that can be used"),
+            "{error}"
+        );
     }
 }
