@@ -92,6 +92,16 @@ const REAL: [&str; 8] = [
     "base/sft",
 ];
 
+/// Options of a short policy stage.
+const POLICIES: [&str; 6] = [
+    "--loops",
+    "1",
+    "--stop-after",
+    "ppo",
+    "--response-tokens",
+    "10",
+];
+
 fn ser(folder: &Path, out: &str, more: &[&str]) -> String {
     let arguments = [&REAL[..], &["--out", out], more].concat();
     let output = succeed("ser", folder, &arguments);

@@ -2,16 +2,6 @@
 
 use super::*;
 
-/// Options of a short policy stage.
-const POLICIES: [&str; 6] = [
-    "--loops",
-    "1",
-    "--stop-after",
-    "ppo",
-    "--response-tokens",
-    "10",
-];
-
 #[test]
 fn policies_learn_on_the_prompts_of_a_file() {
     let (_place, folder) = workplace();

@@ -81,18 +81,7 @@ fn a_policy_writes_the_pool_and_a_killed_run_ends_with_the_same_bytes() {
 #[test]
 fn policies_learn_on_the_prompts_of_the_pool() {
     let (_place, folder) = workplace();
-    let told = ser(
-        &folder,
-        "run",
-        &[
-            "--loops",
-            "1",
-            "--stop-after",
-            "ppo",
-            "--response-tokens",
-            "10",
-        ],
-    );
+    let told = ser(&folder, "run", &POLICIES);
     let summary = json(&folder.join("run/summary.json"));
     assert!(summary["ppo"]["win_rate"]["ser"].is_f64(), "{summary}");
     assert!(told.contains("policy-ser"), "{told}");

@@ -131,19 +131,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .collect();
     let interrupt = runs::interrupt();
     for policy in &policies {
-        for (prompt, question) in prompts.iter().zip(&questions) {
-            let (tokens, most) = policy.room(prompt)?;
-            if tokens >= most {
-                return Err(format!(
-                    "{}:{}: {tokens} tokens leave no room for an answer, because {} takes {most}: remove \
-                     the row",
-                    args.data.display(),
-                    question.line,
-                    policy.name
-                )
-                .into());
-            }
-        }
+        let lines = questions.iter().map(|row| row.line);
+        policy.check_room(&args.data, lines.zip(&prompts))?;
     }
     let mut sides: Vec<Vec<Written>> = Vec::new();
     for policy in &policies {

@@ -127,19 +127,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let prompts: Vec<Prompt> = rows.iter().map(ask).collect();
     let interrupt = runs::interrupt();
     for policy in &policies {
-        for (prompt, row) in prompts.iter().zip(&rows) {
-            let (tokens, most) = policy.room(prompt)?;
-            if tokens >= most {
-                return Err(format!(
-                    "{}:{}: {tokens} tokens leave no room for an answer, because {} takes {most}: remove \
-                     the row",
-                    args.data.display(),
-                    row.line,
-                    policy.name
-                )
-                .into());
-            }
-        }
+        let lines = rows.iter().map(|row| row.line);
+        policy.check_room(&args.data, lines.zip(&prompts))?;
     }
     let mut sides: Vec<Vec<Written>> = Vec::new();
     for policy in &policies {

@@ -42,6 +42,27 @@ impl Policy {
         Ok((ids.len(), self.generator.model().max_positions()))
     }
 
+    /// Refuses a prompt that leaves no room for an answer. A prompt stands in a line of the file `data`.
+    pub(crate) fn check_room<'p>(
+        &self,
+        data: &Path,
+        prompts: impl IntoIterator<Item = (usize, &'p Prompt)>,
+    ) -> Result<(), Failure> {
+        for (line, prompt) in prompts {
+            let (tokens, most) = self.room(prompt)?;
+            if tokens >= most {
+                return Err(format!(
+                    "{}:{line}: {tokens} tokens leave no room for an answer, because {} takes \
+                     {most}: remove the row",
+                    data.display(),
+                    self.name
+                )
+                .into());
+            }
+        }
+        Ok(())
+    }
+
     /// Writes an answer to each prompt. After an error, `each` has received the answers that were
     /// finished.
     pub(crate) fn answer(
@@ -69,10 +90,7 @@ impl Policy {
             Ok(_) => Ok(()),
             Err(GenerateError::Interrupted) => {
                 let all = prompts.len();
-                let text = format!(
-                    "stopped: {count} of {all} answers of {}; answers are kept only at the end, so the same command starts anew",
-                    self.name
-                );
+                let text = format!("stopped: {count} of {all} answers of {}", self.name);
                 Err(Interrupted(text).into())
             }
             Err(error) => Err(said(error, &[])),
